@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Values as they look on the wire: hex for 32 bytes, base64 for other bytes, ids.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// 32 bytes as 64 lower-case hex digits: commitments, replica ids, prover ids, tickets and seeds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes32(pub [u8; 32]);
+
+/// Why a text is not [`Bytes32`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected 64 lower-case hex digits, got {0}")]
+pub struct InvalidBytes32(String);
+
+impl FromStr for Bytes32 {
+    type Err = InvalidBytes32;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 64 {
+            return Err(InvalidBytes32(format!("{} characters", text.chars().count())));
+        }
+        if let Some(odd) = text.chars().find(|c| !matches!(c, '0'..='9' | 'a'..='f')) {
+            return Err(InvalidBytes32(format!("the character {odd:?}")));
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|e| InvalidBytes32(e.to_string()))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Bytes32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Bytes32 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl Serialize for Bytes32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes32 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Bytes32 {
+    fn schema_name() -> Cow<'static, str> {
+        "Bytes32".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "32 bytes as lower-case hex digits.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$",
+        })
+    }
+}
+
+/// Bytes of any length as padded base64 (RFC 4648, section 4), at most
+/// [`INLINE_VALUE_BYTES`](crate::INLINE_VALUE_BYTES).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Base64(pub Vec<u8>);
+
+impl fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base64({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        STANDARD
+            .decode(text.as_bytes())
+            .map(Self)
+            .map_err(|e| D::Error::custom(format!("not base64: {e}")))
+    }
+}
+
+impl JsonSchema for Base64 {
+    fn schema_name() -> Cow<'static, str> {
+        "Base64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Bytes as padded base64 (RFC 4648, section 4).",
+            "type": "string",
+            "contentEncoding": "base64",
+        })
+    }
+}
+
+/// Name of a task, chosen by the worker and stable over its retries. Up to 128 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskId(#[schemars(length(min = 1, max = 128))] String);
+
+impl TaskId {
+    /// Longest task id, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for TaskId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() || text.len() > Self::MAX_BYTES {
+            return Err(format!(
+                "a task id has 1 to {} bytes, got {}",
+                Self::MAX_BYTES,
+                text.len()
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl From<TaskId> for String {
+    fn from(id: TaskId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes32_are_lower_case_hex_and_nothing_else() {
+        let text = "00ff".repeat(16);
+        assert_eq!(text.parse::<Bytes32>().unwrap().to_string(), text);
+        for (bad, why) in [
+            ("00", "got 2 characters"),
+            (&"00FF".repeat(16), "got the character 'F'"),
+            (&format!("0x{}", "00".repeat(31)), "got the character 'x'"),
+        ] {
+            assert!(bad.parse::<Bytes32>().unwrap_err().to_string().ends_with(why), "{bad}");
+        }
+        serde_json::from_str::<Bytes32>("[1,2]").unwrap_err();
+    }
+
+    #[test]
+    fn base64_is_padded() {
+        assert_eq!(serde_json::to_string(&Base64(b"seal".to_vec())).unwrap(), "\"c2VhbA==\"");
+        assert_eq!(serde_json::from_str::<Base64>("\"c2VhbA==\"").unwrap().0, b"seal");
+        serde_json::from_str::<Base64>("\"c2VhbA\"").unwrap_err();
+    }
+
+    #[test]
+    fn a_task_id_is_neither_empty_nor_endless() {
+        TaskId::try_from(String::new()).unwrap_err();
+        TaskId::try_from("x".repeat(129)).unwrap_err();
+        TaskId::try_from("x".repeat(128)).unwrap();
+    }
+}
