@@ -113,7 +113,9 @@ impl JsonSchema for Base64 {
 }
 
 /// Name of a task, chosen by the worker and stable over its retries. Up to 128 bytes.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct TaskId(#[schemars(length(min = 1, max = 128))] String);
 

@@ -211,8 +211,5 @@ fn exact(member: &str, value: u64) -> Result<(), TaskError> {
     if value <= crate::MAX_INTEGER {
         return Ok(());
     }
-    Err(TaskError::new(
-        Code::InvalidParams,
-        format!("`{member}` is at most 2^53 - 1, got {value}"),
-    ))
+    Err(TaskError::new(Code::InvalidParams, format!("`{member}` is at most 2^53 - 1, got {value}")))
 }
