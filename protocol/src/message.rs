@@ -90,11 +90,9 @@ struct LenientError<'a> {
 ///
 /// # Errors
 /// [`Malformed`], with what to answer if it was not a response.
-pub fn parse(frame: &[u8]) -> Result<Message<'_>, Malformed> {
-    let malformed = |id: Id<'static>, code, message: String| Malformed {
-        id,
-        error: TaskError::new(code, message),
-        is_response: false,
+pub fn parse(frame: &[u8]) -> Result<Message<'_>, Box<Malformed>> {
+    let malformed = |id: Id<'static>, code, message: String| {
+        Box::new(Malformed { id, error: TaskError::new(code, message), is_response: false })
     };
     let text = std::str::from_utf8(frame)
         .map_err(|e| malformed(Id::Null, Code::ParseError, format!("not UTF-8: {e}")))?;
@@ -121,10 +119,9 @@ pub fn parse(frame: &[u8]) -> Result<Message<'_>, Malformed> {
     };
     let is_response =
         envelope.method.is_none() && (envelope.result.is_some() || envelope.error.is_some());
-    let fail = |message: String| Malformed {
-        id: known_id.clone(),
-        error: TaskError::new(Code::InvalidRequest, message),
-        is_response,
+    let fail = |message: String| {
+        let error = TaskError::new(Code::InvalidRequest, message);
+        Box::new(Malformed { id: known_id.clone(), error, is_response })
     };
     let two = envelope.jsonrpc.map(|raw| serde_json::from_str::<TwoPointZero>(raw.get()));
     if !matches!(two, Some(Ok(_))) {
