@@ -167,6 +167,8 @@ pub fn apply(granted: &Placement) -> Result<(), TaskError> {
     })
 }
 
+pub use mempolicy::set as set_memory_policy;
+
 /// What the calling thread runs with.
 pub fn observe() -> Placement {
     let (policy, node) =

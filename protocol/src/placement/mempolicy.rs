@@ -14,7 +14,8 @@ const WORD_BITS: usize = u64::BITS as usize;
 
 type Mask = [u64; MASK_BITS / WORD_BITS];
 
-/// Sets the policy of the calling thread; threads started later inherit it.
+/// Sets the policy of the calling thread; threads started later inherit it. Allocates nothing, so it
+/// may be called between fork and exec.
 ///
 /// # Errors
 /// What the kernel says: `EINVAL` for a node that does not exist.

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Groth16 parameters: looked for before anything else is done, since a proof without them would
+//! fail after hours; made once where anybody may make them.
+//!
+//! The reference program beside the worker knows them; the worker links no proofs library.
+
+use std::{collections::BTreeMap, path::Path, process::Stdio};
+
+use sealpipe_protocol::{Stage, stage::proof::SealProof};
+use serde::{Deserialize, de::DeserializeOwned};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::Command,
+};
+
+use super::Failure;
+use crate::{
+    config::{Processors, program::REFERENCE},
+    event::{Event, Observer},
+};
+
+/// Longest piece of the program's stderr that is shown, in bytes.
+const MAX_SHOWN_BYTES: u64 = 16 * 1024;
+
+/// What `sealpipe-reference params status --json` says.
+#[derive(Deserialize)]
+struct Status {
+    state: String,
+    path: String,
+}
+
+/// A line of `sealpipe-reference params make --json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    phase: String,
+    done: u64,
+    total: u64,
+    eta_seconds: Option<u64>,
+}
+
+/// Sees to it that the parameters of a size are there.
+pub async fn ensure(
+    proof: SealProof,
+    processors: &Processors,
+    worker_dir: &Path,
+    observer: &Observer,
+) -> Result<(), Failure> {
+    let program = worker_dir.join(REFERENCE);
+    if !program.exists() {
+        // Another program proves; it knows where its parameters are.
+        return Ok(());
+    }
+    // Where c2 reads them is where they have to be.
+    let envs = processors.of_stage(Stage::C2).next().map(|entry| entry.envs.clone());
+    let envs = envs.unwrap_or_default();
+    let size = proof.size_name();
+    let status: Status =
+        ask(&program, &["params", "status", "--size", size, "--json"], &envs).await?;
+    match status.state.as_str() {
+        "present" => Ok(()),
+        _ if !proof.is_test_size() => Err(Failure::new(format!(
+            "the Groth16 parameters of {size} sectors are {} in {}",
+            status.state, status.path
+        ))
+        .hint(
+            "fetch them with `lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or \
+             filecoin-proofs' `paramfetch`, and point FIL_PROOFS_PARAMETER_CACHE at their directory",
+        )),
+        _ => make(&program, size, &envs, observer).await,
+    }
+}
+
+fn command(program: &Path, args: &[&str], envs: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).envs(envs).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+async fn ask<T: DeserializeOwned>(
+    program: &Path,
+    args: &[&str],
+    envs: &BTreeMap<String, String>,
+) -> Result<T, Failure> {
+    let shown = format!("{} {}", program.display(), args.join(" "));
+    let failed = |what: String| Failure::new(format!("`{shown}` failed: {what}"));
+    let output = command(program, args, envs).output().await.map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))
+}
+
+async fn make(
+    program: &Path,
+    size: &str,
+    envs: &BTreeMap<String, String>,
+    observer: &Observer,
+) -> Result<(), Failure> {
+    let args = ["params", "make", "--size", size, "--json"];
+    let failed = |what: String| {
+        Failure::new(format!("the parameters of {size} sectors cannot be made: {what}"))
+    };
+    let mut child = command(program, &args, envs).spawn().map_err(|e| failed(e.to_string()))?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(failed("the program has no pipes".to_owned()));
+    };
+    let errors = tokio::spawn(async move {
+        let mut text = Vec::new();
+        let _ = stderr.take(MAX_SHOWN_BYTES).read_to_end(&mut text).await;
+        String::from_utf8_lossy(&text).trim().to_owned()
+    });
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Ok(Line { phase, done, total, eta_seconds }) = serde_json::from_str(&line) {
+            let size = size.to_owned();
+            // The end is told once, below.
+            let done = done.min(total.saturating_sub(1));
+            observer.tell(&Event::ParametersProgress { size, phase, done, total, eta_seconds });
+        }
+    }
+    let status = child.wait().await.map_err(|e| failed(e.to_string()))?;
+    if !status.success() {
+        return Err(failed(errors.await.unwrap_or_default()));
+    }
+    let (size, phase) = (size.to_owned(), "done".to_owned());
+    observer.tell(&Event::ParametersProgress { size, phase, done: 1, total: 1, eta_seconds: None });
+    Ok(())
+}

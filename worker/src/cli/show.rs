@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Shows what happens, on stderr: one bar a sector and stage on a terminal, one line a stage
+//! elsewhere.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, stderr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use sealpipe_protocol::{Stage, method::LogLevel};
+
+use crate::event::{Event, Observer};
+
+/// How often a bar without news is drawn again.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// How chatty the output is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Stages, and what goes wrong.
+    Normal,
+    /// Processors and their log lines as well.
+    Verbose,
+    /// Only what goes wrong.
+    Quiet,
+}
+
+/// An observer that shows events on stderr.
+pub fn on_stderr(detail: Detail) -> Observer {
+    let shown = Show {
+        bars: MultiProgress::new(),
+        terminal: stderr().is_terminal() && detail != Detail::Quiet,
+        detail,
+        running: Mutex::default(),
+    };
+    Observer::new(move |event| shown.event(event))
+}
+
+struct Show {
+    bars: MultiProgress,
+    terminal: bool,
+    detail: Detail,
+    running: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Show {
+    fn line(&self, text: &str) {
+        if self.terminal {
+            // An error means that the terminal is gone; there is nobody to tell.
+            let _ = self.bars.println(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+
+    fn stage_line(&self, text: &str) {
+        if self.detail != Detail::Quiet {
+            self.line(text);
+        }
+    }
+
+    fn detail_line(&self, text: &str) {
+        if self.detail == Detail::Verbose {
+            self.line(text);
+        }
+    }
+
+    /// The bar of a sector's stage, or of another long work.
+    fn bar(&self, key: &str, title: &str) -> ProgressBar {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let bar = self.bars.add(ProgressBar::new(0));
+            bar.set_style(
+                ProgressStyle::with_template("{prefix} {spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar.set_prefix(title.to_owned());
+            bar.enable_steady_tick(REDRAW);
+            bar
+        };
+        running.entry(key.to_owned()).or_insert_with(make).clone()
+    }
+
+    fn end_bar(&self, key: &str) {
+        let bar = self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+
+    fn progress(&self, key: &str, title: &str, phase: &str, done: u64, total: u64, unit: &str) {
+        if !self.terminal {
+            return;
+        }
+        let bar = self.bar(key, title);
+        if bar.length() == Some(0) || bar.length() != Some(total) {
+            bar.set_style(style());
+            bar.set_length(total);
+        }
+        bar.set_position(done.min(total));
+        bar.set_message(format!("{unit} {phase}"));
+    }
+
+    fn event(&self, event: &Event) {
+        match event {
+            Event::StageStarted { sector, stage, attempt, .. } => {
+                if self.terminal {
+                    self.bar(&key(sector, *stage), &title(sector, *stage)).set_message("starting");
+                } else if *attempt > 1 {
+                    self.stage_line(&format!("{}: attempt {attempt}", title(sector, *stage)));
+                }
+            }
+            Event::StageProgress { sector, stage, phase, done, total, unit, .. } => {
+                let (key, title) = (key(sector, *stage), title(sector, *stage));
+                self.progress(&key, &title, phase, *done, *total, unit);
+            }
+            Event::StageFinished { sector, stage, elapsed_ms, resumed_from, .. } => {
+                self.end_bar(&key(sector, *stage));
+                let resumed = resumed_from.as_ref().map(|r| format!(", resumed from {r}"));
+                self.stage_line(&format!(
+                    "{} done in {}{}",
+                    title(sector, *stage),
+                    seconds(*elapsed_ms),
+                    resumed.unwrap_or_default()
+                ));
+            }
+            Event::StageRetried { sector, stage, attempt, delay_ms, reason, .. } => {
+                self.end_bar(&key(sector, *stage));
+                self.line(&format!(
+                    "warning: {}: attempt {attempt} failed, trying again in {}: {reason}",
+                    title(sector, *stage),
+                    seconds(*delay_ms)
+                ));
+            }
+            Event::StageSkipped { sector, stage } => {
+                self.detail_line(&format!("{} was done before", title(sector, *stage)));
+            }
+            Event::ParametersProgress { size, phase, done, total, eta_seconds } => {
+                self.parameters(size, phase, *done, *total, *eta_seconds);
+            }
+            Event::Stopping { reason } => self.line(&format!("{reason}: stopping the processors")),
+            other => self.processor_event(other),
+        }
+    }
+
+    fn parameters(&self, size: &str, phase: &str, done: u64, total: u64, eta: Option<u64>) {
+        let title = format!("parameters of {size}");
+        if done >= total {
+            self.end_bar("parameters");
+            return self.stage_line(&format!("{title} made"));
+        }
+        if self.terminal {
+            return self.progress("parameters", &title, phase, done, total, "");
+        }
+        let left = eta.map(|s| format!(", {} left", HumanDuration(Duration::from_secs(s))));
+        let percent = done.saturating_mul(100) / total.max(1);
+        self.stage_line(&format!("{title}: {phase}, {percent}%{}", left.unwrap_or_default()));
+    }
+
+    fn processor_event(&self, event: &Event) {
+        match event {
+            Event::ProcessorReady { processor, pid, program, identity, max_concurrent, .. } => {
+                self.detail_line(&format!(
+                    "{processor}: {identity} ({program}, pid {pid}), up to {max_concurrent} tasks"
+                ));
+            }
+            Event::ProcessorDied { processor, pid, reason, last_words } => {
+                self.line(&format!("warning: {processor} (pid {pid}) is gone: {reason}"));
+                for line in last_words {
+                    self.detail_line(&format!("  {line}"));
+                }
+            }
+            Event::ProcessorRestarting { processor, delay_ms, .. } => {
+                self.stage_line(&format!("{processor} starts again in {}", seconds(*delay_ms)));
+            }
+            Event::ProcessorDegraded { processor, reason } => {
+                self.detail_line(&format!("{processor} is degraded: {reason}"));
+            }
+            Event::ProcessorStopped { processor, pid, killed } if *killed => {
+                self.line(&format!("warning: {processor} (pid {pid}) did not stop and was killed"));
+            }
+            Event::ProcessorOddity { processor, oddity } => {
+                self.line(&format!("warning: {processor}: {oddity}"));
+            }
+            Event::ProcessorLog { processor, level, message } => match level {
+                LogLevel::Error | LogLevel::Warn => {
+                    self.line(&format!("warning: {processor}: {message}"));
+                }
+                _ => self.detail_line(&format!("{processor}: {message}")),
+            },
+            _ => {}
+        }
+    }
+}
+
+fn key(sector: &str, stage: Stage) -> String {
+    format!("{sector}/{stage}")
+}
+
+fn title(sector: &str, stage: Stage) -> String {
+    format!("{sector} {stage:<10}", stage = stage.name())
+}
+
+fn style() -> ProgressStyle {
+    let template = "{prefix} [{bar:24}] {percent:>3}%  {per_sec:>12}  {eta:>4} left  {msg}";
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+/// A duration as people read it: `0.04 s`, `12.3 s`, `2m 05s`.
+pub fn seconds(elapsed_ms: u64) -> String {
+    let whole = elapsed_ms / 1000;
+    match whole {
+        0..10 => format!("{:.2} s", elapsed_ms as f64 / 1e3),
+        10..60 => format!("{:.1} s", elapsed_ms as f64 / 1e3),
+        60..3600 => format!("{}m {:02}s", whole / 60, whole % 60),
+        _ => format!("{}h {:02}m", whole / 3600, whole / 60 % 60),
+    }
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `[[processors.<stage>]]`: one processor that the worker starts.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sealpipe_protocol::{Stage, placement::CpuList};
+
+use super::{
+    diagnostic::{Diagnostics, quoted},
+    document::{Field, Section},
+    placement::{self, DEFAULT_GROUP, Device, Pinning},
+    source::Span,
+};
+
+/// How long a processor may take to answer the handshake unless `stable_wait` says otherwise.
+pub const DEFAULT_STABLE_WAIT: Duration = Duration::from_secs(5);
+
+/// The environment variable that chooses GPUs.
+pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
+
+/// One processor: what is started, where it runs and how much it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The stage that it serves.
+    pub stage: Stage,
+    /// Its number among the entries of the stage, from 0.
+    pub index: usize,
+    /// The program; `None` for the default, which [`program`](super::program) has.
+    pub bin: Option<String>,
+    /// Its arguments; `None` for `processor <stage>`.
+    pub args: Option<Vec<String>>,
+    /// How long it may take to answer the handshake.
+    pub stable_wait: Duration,
+    /// The cpus that it runs on (`cgroup.cpuset`); `None` for all.
+    pub cpus: Option<CpuList>,
+    /// damocles' name for the control group. sealpipe makes none.
+    pub cgroup_group: String,
+    /// The NUMA node whose memory it prefers; below 0, the node that each thread runs on. A memory
+    /// policy only: cpus come from `cpus` alone.
+    pub numa_preferred: Option<i32>,
+    /// Environment variables, set over the inherited ones.
+    pub envs: BTreeMap<String, String>,
+    /// Whether it inherits the worker's environment.
+    pub inherit_envs: bool,
+    /// Tasks that it may run at once; `None` for no limit of the entry's own, 0 for none.
+    pub concurrent: Option<usize>,
+    /// Names of the locks that each task holds while it runs, every name once.
+    pub locks: Vec<String>,
+    /// Whether it is started again after it died.
+    pub auto_restart: bool,
+    /// Who pins it to its cpus and memory.
+    pub pinning: Pinning,
+    /// What it computes on; `None` leaves the choice to the program.
+    pub device: Option<Device>,
+    /// Where all of that is written.
+    pub positions: Positions,
+}
+
+/// Where an entry's parts are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// The entry's header.
+    pub entry: Span,
+    values: BTreeMap<&'static str, Span>,
+    locks: BTreeMap<String, Span>,
+}
+
+impl Positions {
+    /// Where the value of a key such as `cgroup.cpuset` stands, or the header.
+    pub fn value(&self, key: &str) -> Span {
+        self.values.get(key).copied().unwrap_or(self.entry)
+    }
+
+    /// Where a lock is named, or the header.
+    pub fn lock(&self, name: &str) -> Span {
+        self.locks.get(name).copied().unwrap_or(self.entry)
+    }
+
+    pub(super) fn set(&mut self, key: &'static str, span: Span) {
+        self.values.insert(key, span);
+    }
+}
+
+impl Entry {
+    /// An entry with every key left out.
+    pub fn new(stage: Stage, index: usize, header: Span) -> Self {
+        Self {
+            stage,
+            index,
+            bin: None,
+            args: None,
+            stable_wait: DEFAULT_STABLE_WAIT,
+            cpus: None,
+            cgroup_group: DEFAULT_GROUP.to_owned(),
+            numa_preferred: None,
+            envs: BTreeMap::new(),
+            inherit_envs: true,
+            concurrent: None,
+            locks: Vec::new(),
+            auto_restart: true,
+            pinning: Pinning::default(),
+            device: None,
+            positions: Positions { entry: header, values: BTreeMap::new(), locks: BTreeMap::new() },
+        }
+    }
+
+    /// The line of the entry's header, from 1.
+    pub fn line(&self) -> usize {
+        self.positions.entry.line
+    }
+
+    /// The GPUs that the entry names in `CUDA_VISIBLE_DEVICES`; `None` when it names none or
+    /// computes on the CPU. As CUDA does, it reads no further than the first id that is none.
+    pub fn gpus(&self) -> Option<Vec<&str>> {
+        let list = self.envs.get(CUDA_VISIBLE_DEVICES)?;
+        let ids = list.split(',').map(str::trim);
+        let ids: Vec<_> = ids.take_while(|id| !id.is_empty() && !id.starts_with('-')).collect();
+        (self.device != Some(Device::Cpu)).then_some(ids)
+    }
+}
+
+/// The keys of an entry.
+const KEYS: &[&str] = &[
+    "args",
+    "auto_restart",
+    "bin",
+    "cgroup",
+    "concurrent",
+    "device",
+    "envs",
+    "inherit_envs",
+    "locks",
+    "numa_preferred",
+    "pinning",
+    "stable_wait",
+    "weight",
+];
+
+/// Reads one entry; what cannot be read keeps its default beside the error.
+pub(super) fn read(
+    stage: Stage,
+    index: usize,
+    section: &Section<'_>,
+    found: &mut Diagnostics,
+) -> Entry {
+    let mut entry = Entry::new(stage, index, section.span);
+    for field in section.fields() {
+        match field.key {
+            "bin" => {
+                entry.bin = read_bin(&field, found);
+                entry.positions.set("bin", field.span());
+            }
+            "args" => entry.args = read_args(&field, found),
+            "stable_wait" => assign(&mut entry.stable_wait, field.duration(found)),
+            "cgroup" => placement::read_cgroup(&mut entry, &field, found),
+            "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),
+            "pinning" => assign(&mut entry.pinning, field.choice(Pinning::WORDS, found)),
+            "device" => entry.device = field.choice(Device::WORDS, found),
+            "envs" => read_envs(&mut entry, &field, found),
+            "inherit_envs" => assign(&mut entry.inherit_envs, field.boolean(found)),
+            "concurrent" => read_concurrent(&mut entry, &field, found),
+            "locks" => read_locks(&mut entry, &field, found),
+            "auto_restart" => assign(&mut entry.auto_restart, field.boolean(found)),
+            "weight" => {
+                let message = format!("{} has no effect", quoted(&field.path));
+                found.note(field.key_span, message).hint =
+                    Some("damocles ignores it since 0.9; leave it out".to_owned());
+            }
+            _ => field.unknown(KEYS, found),
+        }
+    }
+    entry
+}
+
+fn assign<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+fn read_bin(field: &Field<'_>, found: &mut Diagnostics) -> Option<String> {
+    let bin = field.string(found)?;
+    if bin.is_empty() || bin.contains('\0') {
+        found.error(field.span(), format!("{} is no program", quoted(&field.path))).hint =
+            Some("leave the key out for the default program".to_owned());
+        return None;
+    }
+    if bin.starts_with("~/") || bin.contains('$') {
+        let message = format!("{} is taken literally: {}", quoted(&field.path), quoted(bin));
+        found.warning(field.span(), message).hint =
+            Some("`~` and variables are not expanded; write the whole path".to_owned());
+    }
+    Some(bin.to_owned())
+}
+
+fn read_args(field: &Field<'_>, found: &mut Diagnostics) -> Option<Vec<String>> {
+    let args = field.strings(found)?;
+    for (arg, span) in &args {
+        if arg.contains('\0') {
+            found.error(*span, format!("{} holds a zero byte", quoted(&field.path)));
+        }
+    }
+    Some(args.into_iter().map(|(arg, _)| arg.to_owned()).collect())
+}
+
+fn read_envs(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
+    entry.positions.set("envs", field.span());
+    for variable in field.section(found).iter().flat_map(Section::fields) {
+        let Some(value) = variable.env_value(found) else { continue };
+        let name = variable.key;
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let message = format!("{} is no environment variable", quoted(&variable.path));
+            found.error(variable.key_span, message).hint =
+                Some("names are not empty and without `=`; nothing holds a zero byte".to_owned());
+            continue;
+        }
+        if name == CUDA_VISIBLE_DEVICES {
+            entry.positions.set(CUDA_VISIBLE_DEVICES, variable.span());
+        }
+        entry.envs.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+fn read_concurrent(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
+    entry.concurrent = field.count(found);
+    entry.positions.set("concurrent", field.span());
+    if entry.concurrent == Some(0) {
+        let message = format!("{} is 0: this processor gets no task", quoted(&field.path));
+        found.warning(field.span(), message).hint =
+            Some("leave the key out for no limit".to_owned());
+    }
+}
+
+fn read_locks(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
+    for (lock, span) in field.strings(found).unwrap_or_default() {
+        if entry.locks.iter().any(|known| known == lock) {
+            let message = format!("lock {} is named twice and counted once", quoted(lock));
+            found.warning(span, message).hint = Some("name it once".to_owned());
+            continue;
+        }
+        entry.positions.locks.insert(lock.to_owned(), span);
+        entry.locks.push(lock.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests;

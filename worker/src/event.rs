@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What happens, for whoever shows it or writes it down.
+
+use std::{sync::Arc, time::Duration};
+
+use sealpipe_protocol::{Stage, method::LogLevel};
+use serde::Serialize;
+
+/// Something happened. As JSON, a line of the journal.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[expect(missing_docs, reason = "the names say it; units stand at the end of the names")]
+pub enum Event {
+    /// A process answered the handshake.
+    ProcessorReady {
+        processor: String,
+        pid: i32,
+        program: String,
+        identity: String,
+        max_concurrent: u32,
+        device: Option<String>,
+        implied: bool,
+    },
+    /// A process is gone that should not be.
+    ProcessorDied { processor: String, pid: i32, reason: String, last_words: Vec<String> },
+    /// It is started again after a while.
+    ProcessorRestarting { processor: String, delay_ms: u64, deaths_in_a_row: u32 },
+    /// It is not started again.
+    ProcessorDegraded { processor: String, reason: String },
+    /// It was stopped because it was not needed any more.
+    ProcessorStopped { processor: String, pid: i32, killed: bool },
+    /// A line of a processor's stdout was no message, or belonged to nothing.
+    ProcessorOddity { processor: String, oddity: String },
+    /// A processor says something.
+    ProcessorLog { processor: String, level: LogLevel, message: String },
+    /// A stage of a sector was given to a processor.
+    StageStarted { sector: String, stage: Stage, processor: String, pid: i32, attempt: u32 },
+    /// How far it is.
+    StageProgress {
+        sector: String,
+        stage: Stage,
+        phase: String,
+        done: u64,
+        total: u64,
+        unit: String,
+        checkpoint: Option<String>,
+    },
+    /// It ended well.
+    StageFinished {
+        sector: String,
+        stage: Stage,
+        attempt: u32,
+        elapsed_ms: u64,
+        resumed_from: Option<String>,
+    },
+    /// It did not, and is tried again.
+    StageRetried {
+        sector: String,
+        stage: Stage,
+        attempt: u32,
+        pid: Option<i32>,
+        delay_ms: u64,
+        reason: String,
+    },
+    /// What an earlier run had done already.
+    StageSkipped { sector: String, stage: Stage },
+    /// Parameters for a test size are being made.
+    ParametersProgress {
+        size: String,
+        phase: String,
+        done: u64,
+        total: u64,
+        eta_seconds: Option<u64>,
+    },
+    /// The worker is told to stop.
+    Stopping { reason: String },
+}
+
+impl Event {
+    /// The sector that it is about; `None` for what concerns all of them.
+    pub fn sector(&self) -> Option<&str> {
+        match self {
+            Self::StageStarted { sector, .. }
+            | Self::StageProgress { sector, .. }
+            | Self::StageFinished { sector, .. }
+            | Self::StageRetried { sector, .. }
+            | Self::StageSkipped { sector, .. } => Some(sector),
+            _ => None,
+        }
+    }
+}
+
+/// Whoever wants to know. Called from the runtime's thread: it returns at once.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
+
+impl Observer {
+    /// Tells `notice` of every event.
+    pub fn new(notice: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(notice))
+    }
+
+    /// Tells of an event.
+    pub fn tell(&self, event: &Event) {
+        (self.0)(event);
+    }
+}
+
+/// Milliseconds of a duration, as events and results give them.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! sealpipe's worker: reads the configuration, starts processors, and drives sectors through their
+//! stages.
+//!
+//! It decides; processors compute. It links no proofs library and no CUDA.
+
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod fleet;
+pub mod pipeline;
+pub mod scheduler;
+pub mod supervisor;
+pub mod topology;

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A sector's directory on disk: made, locked, read and written so that a crash between any two
+//! lines loses nothing.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock, statvfs};
+use sealpipe_protocol::Stage;
+
+use super::{
+    layout::{Layout, room_bytes},
+    record::{FORMAT, Record},
+    sector::Sector,
+};
+
+/// Largest record that is read, in bytes: a sector of the largest size with the smallest pieces has
+/// some hundred thousand of them.
+const MAX_RECORD_BYTES: u64 = 256 << 20;
+
+/// Why a directory cannot be used, with a hint, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl StoreError {
+    fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    fn io(what: &str, path: &Path, error: &io::Error) -> Self {
+        let full = error.kind() == io::ErrorKind::StorageFull;
+        Self {
+            message: format!("cannot {what} {}: {error}", path.display()),
+            hint: full.then(|| "free some space and run the command again".to_owned()),
+        }
+    }
+}
+
+/// A sector's directory, which no other worker uses meanwhile.
+pub struct SectorDir {
+    /// Where its files lie.
+    pub layout: Layout,
+    /// What is remembered of it.
+    pub record: Record,
+    /// The worker's lock is on the cache directory: the one on the sector's directory is the
+    /// processors'.
+    _lock: File,
+}
+
+impl SectorDir {
+    /// Opens the directory of `sector`, or makes it.
+    ///
+    /// # Errors
+    /// It belongs to another sector or to nobody, is in use, or cannot be written.
+    pub fn open_or_create(dir: &Path, sector: Sector) -> Result<Self, StoreError> {
+        let layout = Layout::new(absolute(dir)?);
+        match check_vacant(&layout)? {
+            true => Self::create(layout, sector),
+            false => {
+                let found = Self::open_layout(layout)?;
+                let differences = found.record.sector.differences(&sector);
+                if differences.is_empty() {
+                    return Ok(found);
+                }
+                Err(StoreError::new(
+                    format!(
+                        "{} holds another sector: {}",
+                        found.layout.dir().display(),
+                        differences.join("; ")
+                    ),
+                    "give another --out, or the options that this sector was begun with",
+                ))
+            }
+        }
+    }
+
+    /// Opens the directory of a sector that was begun.
+    ///
+    /// # Errors
+    /// There is none, it is in use, or cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::new(absolute(dir)?);
+        if !layout.record().exists() {
+            return Err(StoreError::new(
+                format!("{} holds no sector", layout.dir().display()),
+                "`sealpipe seal --out DIR` makes one",
+            ));
+        }
+        Self::open_layout(layout)
+    }
+
+    fn create(layout: Layout, sector: Sector) -> Result<Self, StoreError> {
+        check_room(&layout, &sector)?;
+        let cache = layout.cache();
+        fs::create_dir_all(&cache).map_err(|e| StoreError::io("make", &cache, &e))?;
+        let record = Record::new(sector);
+        let lock = lock(&layout)?;
+        write_record(&layout, &record)?;
+        Ok(Self { layout, record, _lock: lock })
+    }
+
+    fn open_layout(layout: Layout) -> Result<Self, StoreError> {
+        let record = read_record(&layout)?;
+        let lock = lock(&layout)?;
+        Ok(Self { layout, record, _lock: lock })
+    }
+
+    /// Writes the record: once this returns, it survives a loss of power.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn save(&self) -> Result<(), StoreError> {
+        write_record(&self.layout, &self.record)
+    }
+
+    /// The journal, to add lines to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn journal(&self) -> Result<File, StoreError> {
+        let path = self.layout.journal();
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|e| StoreError::io("open", &path, &e))
+    }
+
+    /// Makes the scratch of a stage.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make_work(&self, stage: Stage) -> Result<(), StoreError> {
+        let work = self.layout.work_of(stage);
+        fs::create_dir_all(&work).map_err(|e| StoreError::io("make", &work, &e))
+    }
+
+    /// Removes the scratch of a stage.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove_work(&self, stage: Stage) -> Result<(), StoreError> {
+        remove_all(&self.layout.work_of(stage))
+    }
+
+    /// Removes what nobody needs any more. The record says so first, so that a crash in between
+    /// leaves files behind rather than a sector that looks unfinished.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finalize(&mut self) -> Result<(), StoreError> {
+        self.record.finalized = true;
+        self.save()?;
+        for path in self.layout.spare(self.record.sector.proof) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        remove_all(&self.layout.work())
+    }
+}
+
+/// Whether the directory holds a sector that has its proof.
+pub fn is_proven(dir: &Path) -> bool {
+    let layout = Layout::new(dir.to_path_buf());
+    layout.record().exists() && read_record(&layout).is_ok_and(|r| r.results.proof.is_some())
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
+    let whole = std::path::absolute(dir).map_err(|e| StoreError::io("use", dir, &e))?;
+    // Processors take no path with `..`, and a link may move while they run.
+    match whole.canonicalize() {
+        Ok(real) => Ok(real),
+        Err(_) => {
+            let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) else {
+                return Ok(whole);
+            };
+            Ok(absolute(parent)?.join(name))
+        }
+    }
+}
+
+/// Whether there is no directory yet or an empty one.
+fn check_vacant(layout: &Layout) -> Result<bool, StoreError> {
+    if layout.record().exists() {
+        return Ok(false);
+    }
+    match fs::read_dir(layout.dir()) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(true),
+            // A crash right after the cache directory was made.
+            Some(Ok(only)) if only.path() == layout.cache() && entries.next().is_none() => Ok(true),
+            Some(_) => Err(StoreError::new(
+                format!("{} is not empty and holds no sector", layout.dir().display()),
+                "give a new or an empty directory as --out",
+            )),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(StoreError::io("look into", layout.dir(), &error)),
+    }
+}
+
+/// Refuses to begin a sector for which there is no room: a disk that fills up in the middle stops
+/// everything behind it.
+fn check_room(layout: &Layout, sector: &Sector) -> Result<(), StoreError> {
+    let existing = layout.dir().ancestors().find(|dir| dir.exists());
+    let Some(existing) = existing else { return Ok(()) };
+    let Ok(disk) = statvfs(existing) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let needed = room_bytes(sector.proof);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(StoreError::new(
+        format!(
+            "no space for a {} sector on the disk of {}: it takes {} MiB on its way, {} MiB are \
+             free",
+            sector.proof.size_name(),
+            layout.dir().display(),
+            needed.div_ceil(1 << 20),
+            free >> 20
+        ),
+        "free some space, or give an --out on another disk",
+    ))
+}
+
+fn lock(layout: &Layout) -> Result<File, StoreError> {
+    let cache = layout.cache();
+    let dir = File::open(&cache).map_err(|e| StoreError::io("open", &cache, &e))?;
+    match flock(dir.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(dir),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::new(
+            format!("another sealpipe works on {}", layout.dir().display()),
+            "wait until it has ended",
+        )),
+        Err(error) => Err(StoreError::io("lock", &cache, &error.into())),
+    }
+}
+
+fn read_record(layout: &Layout) -> Result<Record, StoreError> {
+    let path = layout.record();
+    let unreadable = |what: String| {
+        StoreError::new(
+            format!("{} is no sector's record: {what}", path.display()),
+            "it is written by sealpipe alone; restore it, or begin anew in another directory",
+        )
+    };
+    let length = fs::metadata(&path).map_err(|e| StoreError::io("read", &path, &e))?.len();
+    if length > MAX_RECORD_BYTES {
+        return Err(unreadable(format!("it has {length} bytes")));
+    }
+    let text = fs::read(&path).map_err(|e| StoreError::io("read", &path, &e))?;
+    let record: Record =
+        serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+    if record.format != FORMAT {
+        return Err(unreadable(format!("format {}, expected {FORMAT}", record.format)));
+    }
+    Ok(record)
+}
+
+fn write_record(layout: &Layout, record: &Record) -> Result<(), StoreError> {
+    let path = layout.record();
+    let beside = path.with_extension("json.tmp");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&beside)?;
+        serde_json::to_writer_pretty(&mut file, record)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(layout.dir())?.sync_all()
+    };
+    write().map_err(|error| StoreError::io("write", &path, &error))
+}
+
+fn remove_all(dir: &Path) -> Result<(), StoreError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::io("remove", dir, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpipe_protocol::{Bytes32, stage::proof::SealProof};
+
+    use super::*;
+    use crate::pipeline::sector::{Prover, lay_out};
+
+    fn sector(number: u64) -> Sector {
+        let proof = SealProof::StackedDrg2KiBV1_1;
+        Sector {
+            proof,
+            prover: Prover::Miner(1000),
+            number,
+            ticket: Bytes32([1; 32]),
+            seed: Bytes32([2; 32]),
+            pieces: lay_out(proof, &[]).unwrap(),
+        }
+    }
+
+    fn refused(dir: &Path, number: u64) -> String {
+        SectorDir::open_or_create(dir, sector(number)).err().unwrap().message
+    }
+
+    #[test]
+    fn a_directory_is_one_sectors_and_one_workers() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("a/b");
+        let first = SectorDir::open_or_create(&dir, sector(1)).unwrap();
+        assert!(refused(&dir, 1).contains("another sealpipe works on"));
+        drop(first);
+        assert!(refused(&dir, 2).contains("sector number 1, not 2"));
+        SectorDir::open_or_create(&dir, sector(1)).unwrap();
+        SectorDir::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_directory_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("letter.txt"), "dear").unwrap();
+        assert!(refused(temp.path(), 1).contains("is not empty and holds no sector"));
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+        assert!(SectorDir::open(temp.path()).err().unwrap().message.contains("holds no sector"));
+    }
+
+    #[test]
+    fn a_record_that_is_none_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        drop(SectorDir::open_or_create(temp.path(), sector(1)).unwrap());
+        let record = temp.path().join("sector.json");
+        for (text, why) in [("{", "EOF"), ("{}", "missing field"), ("\u{0}", "expected value")] {
+            fs::write(&record, text).unwrap();
+            assert!(refused(temp.path(), 1).contains(why), "{}", refused(temp.path(), 1));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A child process: started in a group of its own, its stderr always drained, killed and reaped as
+//! a group.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::{
+    process::{Pid, Signal, getpid, kill_process_group},
+    thread::CpuSet,
+};
+use sealpipe_protocol::{PROTOCOL_ENV, Version, placement::CpuList};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child as TokioChild, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{ProcessorSpec, spawn::before_exec};
+use crate::{config::Pinning, topology::PLANNING_ENVS};
+
+/// Lines of stderr that are kept, to show when the process dies.
+const KEPT_LINES: usize = 20;
+
+/// Longest line of stderr that is kept, in bytes.
+const KEPT_LINE_BYTES: u64 = 4096;
+
+/// How long the last lines of stderr may take to come once the process is gone: a grandchild may
+/// hold the pipe open.
+const STDERR_DRAIN: Duration = Duration::from_millis(200);
+
+/// The last lines of a process' stderr.
+#[derive(Clone, Default)]
+pub struct StderrTail(Arc<Mutex<VecDeque<String>>>);
+
+impl StderrTail {
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// The lines, oldest first.
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// A running process.
+pub struct Child {
+    process: TokioChild,
+    pid: Pid,
+    stderr: StderrTail,
+    drain: JoinHandle<()>,
+}
+
+impl Child {
+    /// Starts a processor. The ends of its stdin and stdout are the caller's.
+    pub fn spawn(spec: &ProcessorSpec) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+        let mut command = Command::new(&spec.program.bin);
+        command.args(&spec.program.args);
+        if !spec.inherit_envs {
+            command.env_clear();
+        }
+        // They describe another machine to hwloc: meant for a planning command alone.
+        for name in PLANNING_ENVS {
+            command.env_remove(name);
+        }
+        let offered: Vec<_> = Version::SUPPORTED.iter().map(ToString::to_string).collect();
+        command.env(PROTOCOL_ENV, offered.join(",")).envs(&spec.envs);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        let cpus = spec.placement.cpus.as_ref().filter(|_| spec.pinning == Pinning::Worker);
+        let node = spec.placement.memory_node.filter(|_| spec.pinning == Pinning::Worker);
+        before_exec(&mut command, getpid(), cpus.map(cpu_set), node);
+        let mut process = command.spawn()?;
+        let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let ends = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let (Some(pid), (Some(stdin), Some(stdout), Some(stderr))) = (pid, ends) else {
+            return Err(io::Error::other("the process has no pid or no pipes"));
+        };
+        let tail = StderrTail::default();
+        let drain = tokio::spawn(drain(stderr, tail.clone(), spec.id.to_string()));
+        Ok((Self { process, pid, stderr: tail, drain }, stdin, stdout))
+    }
+
+    /// The process' id, which is its group's as well.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits until the process is gone.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+
+    /// Kills the process and all of its group, and reaps it.
+    pub async fn kill(&mut self) -> Option<ExitStatus> {
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let status = self.process.wait().await.ok();
+        // Members that were started in between.
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        status
+    }
+
+    /// What it said last; waits a moment for what is still in the pipe.
+    pub async fn last_words(&mut self) -> Vec<String> {
+        let _ = timeout(STDERR_DRAIN, &mut self.drain).await;
+        self.stderr.lines()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Before the process is reaped the group's id cannot be anybody else's.
+        if self.process.id().is_some() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+}
+
+fn cpu_set(cpus: &CpuList) -> CpuSet {
+    let mut set = CpuSet::new();
+    for cpu in cpus.iter().map(|cpu| cpu as usize).filter(|cpu| *cpu < CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    set
+}
+
+/// Reads stderr to its end, whatever it holds.
+async fn drain(stderr: ChildStderr, tail: StderrTail, processor: String) {
+    let mut reader = BufReader::new(stderr);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(KEPT_LINE_BYTES).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if !text.is_empty() {
+            tracing::info!(processor, "{text}");
+            tail.push(text);
+        }
+    }
+}
+
+/// How a process ended, for people.
+pub fn describe_exit(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with code {code}"),
+            (None, Some(9)) => {
+                "was killed (signal 9; the kernel does that when memory runs out)".to_owned()
+            }
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => "ended".to_owned(),
+        },
+        None => "ended".to_owned(),
+    }
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The connection to one running process: tasks, their progress, and signs of life.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jsonrpsee::RpcModule;
+use sealpipe_protocol::{
+    Code, TaskError, TaskId,
+    codec::FrameLimit,
+    method::{
+        LogMessage, Notification, ProcessorState, ProcessorStatus, Request, Shutdown, ShutdownMode,
+        ShutdownParams, TaskCancel, TaskCancelParams, TaskProgress, TaskRun, TaskRunParams,
+        TaskRunResult,
+    },
+    peer::{CallError, Oddity, Options, Peer, read_result},
+};
+use tokio::{
+    process::{ChildStdin, ChildStdout},
+    sync::Notify,
+    time::{interval, timeout},
+};
+
+use super::ProcessorSpec;
+use crate::event::{Event, Observer};
+
+/// Silence after which a process with open tasks is taken for stalled: the protocol asks for a
+/// message a minute.
+pub const STALLED_AFTER: Duration = Duration::from_secs(180);
+
+/// How long the progress of a task may stand still. No phase of any stage takes as long on the
+/// slowest machine that the proofs run on.
+pub const STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Lines that are no message, after which a process is taken for defective.
+const DEFECTIVE_AFTER: u32 = 1_000;
+
+/// How often silence is looked for.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a processor may take to answer `shutdown` and `task/cancel`: ten times what the
+/// protocol allows.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a task ended without an answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Lost {
+    /// The processor refused or failed it.
+    #[error("{0}")]
+    Failed(TaskError),
+    /// The process died or broke the connection; the task may be run again.
+    #[error("the processor is gone: {0}")]
+    Gone(String),
+    /// The process lives and does nothing.
+    #[error("{0}")]
+    Stalled(String),
+}
+
+/// How a task is doing.
+pub type TaskReport = dyn Fn(&TaskProgress) + Send + Sync;
+
+type Reports = HashMap<(TaskId, u32), Watched>;
+
+struct Watched {
+    report: Arc<TaskReport>,
+    done: Option<u64>,
+    advanced_at: Instant,
+}
+
+struct Shared {
+    processor: String,
+    observer: Observer,
+    tasks: Mutex<Reports>,
+    heard_at: Mutex<Instant>,
+    oddities: AtomicU32,
+    first_oddity: Mutex<Option<String>>,
+    odd: Arc<Notify>,
+    tasks_done: AtomicU64,
+}
+
+impl Shared {
+    fn tasks(&self) -> MutexGuard<'_, Reports> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) {
+        *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn silence(&self) -> Duration {
+        self.heard_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    fn oddity(&self, oddity: &Oddity) {
+        let text = oddity.to_string();
+        let count = self.oddities.fetch_add(1, Ordering::Relaxed) + 1;
+        // The first ones are shown; more of them would hide everything else.
+        if count <= 10 {
+            let (processor, oddity) = (self.processor.clone(), text.clone());
+            self.observer.tell(&Event::ProcessorOddity { processor, oddity });
+        }
+        self.first_oddity.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        self.odd.notify_one();
+    }
+}
+
+/// The connection.
+pub struct Link {
+    peer: Peer,
+    shared: Arc<Shared>,
+}
+
+impl Link {
+    /// Starts reading and writing. `odd` is notified of each line that is no message.
+    pub fn new(
+        spec: &ProcessorSpec,
+        stdin: ChildStdin,
+        stdout: ChildStdout,
+        observer: Observer,
+        odd: Arc<Notify>,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            processor: spec.id.to_string(),
+            observer,
+            tasks: Mutex::default(),
+            heard_at: Mutex::new(Instant::now()),
+            oddities: AtomicU32::new(0),
+            first_oddity: Mutex::default(),
+            odd,
+            tasks_done: AtomicU64::new(0),
+        });
+        let noticed = shared.clone();
+        let options = Options {
+            limit: FrameLimit::new(sealpipe_protocol::DEFAULT_FRAME_BYTES),
+            outgoing_limit: FrameLimit::default(),
+            answer_oddities: false,
+            on_oddity: Box::new(move |oddity| noticed.oddity(&oddity)),
+            already_read: Default::default(),
+        };
+        let peer = Peer::spawn(stdout, stdin, methods(&shared), options);
+        Self { peer, shared }
+    }
+
+    /// The peer, for the handshake.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Lines so far that were no message.
+    pub fn oddities(&self) -> u32 {
+        self.shared.oddities.load(Ordering::Relaxed)
+    }
+
+    /// The first of them.
+    pub fn first_oddity(&self) -> Option<String> {
+        self.shared.first_oddity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tasks that ended well.
+    pub fn tasks_done(&self) -> u64 {
+        self.shared.tasks_done.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the process has to be given up, and says why.
+    pub async fn defect(&self) -> String {
+        let mut watch = interval(WATCH_INTERVAL);
+        loop {
+            tokio::select! {
+                why = self.peer.closed() => return why.to_string(),
+                () = self.shared.odd.notified() => {}
+                _ = watch.tick() => {}
+            }
+            if self.oddities() > DEFECTIVE_AFTER {
+                return format!("it printed {} lines that are no messages", self.oddities());
+            }
+            let tasks = self.shared.tasks();
+            let silence = self.shared.silence();
+            if !tasks.is_empty() && silence > STALLED_AFTER {
+                return format!("it said nothing for {} s with tasks open", silence.as_secs());
+            }
+            let stuck = tasks.iter().find(|(_, task)| task.advanced_at.elapsed() > STUCK_AFTER);
+            if let Some(((task_id, _), _)) = stuck {
+                return format!("task {task_id} did not advance in {} s", STUCK_AFTER.as_secs());
+            }
+        }
+    }
+
+    /// Runs a task. Dropping the future cancels it.
+    ///
+    /// # Errors
+    /// [`Lost`].
+    pub async fn run(
+        &self,
+        params: &TaskRunParams,
+        report: Arc<TaskReport>,
+    ) -> Result<TaskRunResult, Lost> {
+        let mut call = self.peer.call(TaskRun::METHOD, params).map_err(lost)?;
+        let key = (params.task_id.clone(), params.attempt);
+        let watched = Watched { report, done: None, advanced_at: Instant::now() };
+        self.shared.heard();
+        self.shared.tasks().insert(key.clone(), watched);
+        let mut open = OpenTask { link: self, key, cancel: true };
+        // A cancel must not overtake the task that it is about.
+        call.written().await;
+        let answer = call.answer().await;
+        open.cancel = false;
+        drop(open);
+        let result = read_result(TaskRun::METHOD, &answer.map_err(lost)?).map_err(lost)?;
+        self.shared.tasks_done.fetch_add(1, Ordering::Relaxed);
+        Ok(result)
+    }
+
+    /// Asks the process to stop; true once it has answered.
+    pub async fn shut_down(&self, mode: ShutdownMode) -> bool {
+        let params = ShutdownParams { mode };
+        let asked = timeout(ANSWER_WITHIN, self.peer.request::<Shutdown>(&params)).await;
+        matches!(asked, Ok(Ok(_)))
+    }
+}
+
+/// A task that is cancelled when nobody waits for it any more.
+struct OpenTask<'a> {
+    link: &'a Link,
+    key: (TaskId, u32),
+    cancel: bool,
+}
+
+impl Drop for OpenTask<'_> {
+    fn drop(&mut self) {
+        self.link.shared.tasks().remove(&self.key);
+        if self.cancel {
+            let peer = self.link.peer.clone();
+            let params = TaskCancelParams { task_id: self.key.0.clone() };
+            tokio::spawn(async move {
+                let _ = timeout(ANSWER_WITHIN, peer.request::<TaskCancel>(&params)).await;
+            });
+        }
+    }
+}
+
+fn lost(error: CallError) -> Lost {
+    match error {
+        CallError::Answered(error) => Lost::Failed(error),
+        CallError::Closed(why) => Lost::Gone(why.to_string()),
+        CallError::Unreadable { .. } => {
+            Lost::Failed(TaskError::new(Code::InternalError, error.to_string()))
+        }
+    }
+}
+
+fn methods(shared: &Arc<Shared>) -> RpcModule<Arc<Shared>> {
+    let mut module = RpcModule::new(shared.clone());
+    let registered = [
+        module
+            .register_method(TaskProgress::METHOD, |params, shared, _| {
+                let progress: TaskProgress = read(params.as_str())?;
+                on_progress(shared, &progress);
+                Ok::<_, TaskError>(())
+            })
+            .map(drop),
+        module
+            .register_method(ProcessorStatus::METHOD, |params, shared, _| {
+                let status: ProcessorStatus = read(params.as_str())?;
+                on_status(shared, &status);
+                Ok::<_, TaskError>(())
+            })
+            .map(drop),
+        module
+            .register_method(LogMessage::METHOD, |params, shared, _| {
+                let log: LogMessage = read(params.as_str())?;
+                shared.heard();
+                let (processor, level, message) =
+                    (shared.processor.clone(), log.level, log.message);
+                shared.observer.tell(&Event::ProcessorLog { processor, level, message });
+                Ok::<_, TaskError>(())
+            })
+            .map(drop),
+    ];
+    registered.into_iter().collect::<Result<(), _>>().expect("three names, all different");
+    module
+}
+
+fn read<T: serde::de::DeserializeOwned>(params: Option<&str>) -> Result<T, TaskError> {
+    serde_json::from_str(params.unwrap_or("{}"))
+        .map_err(|error| TaskError::new(Code::InvalidParams, error.to_string()))
+}
+
+fn on_progress(shared: &Shared, progress: &TaskProgress) {
+    shared.heard();
+    let mut tasks = shared.tasks();
+    let key = (progress.task_id.clone(), progress.attempt);
+    let Some(task) = tasks.get_mut(&key) else {
+        drop(tasks);
+        let reason = format!("task {} is not open", progress.task_id);
+        let method = TaskProgress::METHOD.to_owned();
+        return shared.oddity(&Oddity::BadNotification { method, reason });
+    };
+    if task.done != Some(progress.done) {
+        task.done = Some(progress.done);
+        task.advanced_at = Instant::now();
+    }
+    let report = task.report.clone();
+    drop(tasks);
+    report(progress);
+}
+
+fn on_status(shared: &Shared, status: &ProcessorStatus) {
+    shared.heard();
+    let level = match status.state {
+        ProcessorState::Degraded => sealpipe_protocol::method::LogLevel::Warn,
+        _ => sealpipe_protocol::method::LogLevel::Debug,
+    };
+    let reason = status.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
+    let message = format!("{:?}{reason}", status.state).to_lowercase();
+    let processor = shared.processor.clone();
+    shared.observer.tell(&Event::ProcessorLog { processor, level, message });
+}

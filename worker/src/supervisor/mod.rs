@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Starts processors, speaks to them, restarts what dies, and leaves none behind.
+//!
+//! [`lifecycle`] decides, without a clock and without I/O; [`child`] and [`link`] act; a
+//! [`Processor`] is one entry of the configuration with a process that comes and goes.
+//!
+//! Nothing of a stage is computed here, and nothing of a sector is known.
+
+mod child;
+mod handshake;
+pub mod lifecycle;
+mod link;
+mod observed;
+mod processor;
+mod spawn;
+pub mod spec;
+
+pub use self::{
+    handshake::StartError,
+    link::{Lost, TaskReport},
+    processor::{Processor, State},
+    spec::{ProcessorId, ProcessorSpec},
+};

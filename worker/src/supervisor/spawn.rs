@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What happens between fork and exec, and nothing else.
+#![expect(unsafe_code, reason = "only `pre_exec` reaches the child before exec")]
+
+use std::io;
+
+use rustix::{
+    process::{Pid, Signal, getppid, set_parent_process_death_signal},
+    thread::{CpuSet, sched_setaffinity},
+};
+use sealpipe_protocol::{method::MemoryPolicy, placement::set_memory_policy};
+use tokio::process::Command;
+
+/// Has the kernel send SIGTERM to the child when the worker dies, so that even a processor that
+/// does not look at its stdin ends; and pins it to `cpus` and the memory of `node` where the worker
+/// does that.
+pub fn before_exec(command: &mut Command, worker: Pid, cpus: Option<CpuSet>, node: Option<u32>) {
+    let prepare = move || -> io::Result<()> {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        // The worker may have died before the line above.
+        if getppid() != Some(worker) {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+        }
+        if let Some(cpus) = &cpus {
+            sched_setaffinity(None, cpus)?;
+        }
+        if node.is_some() {
+            set_memory_policy(MemoryPolicy::Preferred, node)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs in the forked child, where only async-signal-safe functions may be
+    // called: it makes four plain system calls on values moved into it, allocates nothing, takes
+    // no lock, and its errors are raw numbers.
+    unsafe { command.pre_exec(prepare) };
+}

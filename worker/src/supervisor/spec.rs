@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is started for an entry of the configuration.
+
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+
+use sealpipe_protocol::{
+    Stage,
+    method::{MemoryPolicy, Placement},
+};
+
+use crate::config::{
+    Entry, Pinning, Program,
+    entry::{CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT},
+};
+
+/// How long a processor may take to stop, unless it is killed.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// An entry of the configuration, as it is called in output: `pc1[0]`, or `c1 (implied)`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProcessorId {
+    /// The stage that it serves.
+    pub stage: Stage,
+    /// Its number among the stage's entries; `None` for the implied one.
+    pub index: Option<usize>,
+}
+
+impl fmt::Display for ProcessorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{}[{index}]", self.stage),
+            None => write!(f, "{} (implied)", self.stage),
+        }
+    }
+}
+
+/// What is started, and with what.
+#[derive(Clone, Debug)]
+pub struct ProcessorSpec {
+    /// Which entry it is.
+    pub id: ProcessorId,
+    /// The program and its arguments.
+    pub program: Program,
+    /// Variables set over the environment.
+    pub envs: BTreeMap<String, String>,
+    /// Whether the worker's environment is inherited.
+    pub inherit_envs: bool,
+    /// How long the handshake may take.
+    pub stable_wait: Duration,
+    /// What it may use.
+    pub placement: Placement,
+    /// Who pins it.
+    pub pinning: Pinning,
+    /// The entry's own bound on tasks at a time.
+    pub concurrent: Option<usize>,
+    /// Names of the locks that each task holds.
+    pub locks: Vec<String>,
+    /// Whether it is started again when it dies.
+    pub auto_restart: bool,
+    /// How long it may take to stop.
+    pub grace: Duration,
+}
+
+impl ProcessorSpec {
+    /// The spec of an entry of the configuration.
+    pub fn of_entry(entry: &Entry, worker_dir: &Path) -> Self {
+        let node = entry.numa_preferred.and_then(|node| u32::try_from(node).ok());
+        let gpus = entry.envs.get(CUDA_VISIBLE_DEVICES);
+        Self {
+            id: ProcessorId { stage: entry.stage, index: Some(entry.index) },
+            program: Program::of_entry(entry, worker_dir, |path| path.exists()),
+            envs: entry.envs.clone(),
+            inherit_envs: entry.inherit_envs,
+            stable_wait: entry.stable_wait,
+            placement: Placement {
+                cpus: entry.cpus.clone(),
+                memory_node: node,
+                memory_policy: node.map(|_| MemoryPolicy::Preferred),
+                gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
+            },
+            pinning: entry.pinning,
+            concurrent: entry.concurrent,
+            locks: entry.locks.clone(),
+            auto_restart: entry.auto_restart,
+            grace: DEFAULT_GRACE,
+        }
+    }
+
+    /// The spec of a stage without an entry.
+    pub fn implied(stage: Stage, worker_dir: &Path) -> Self {
+        Self {
+            id: ProcessorId { stage, index: None },
+            program: Program::implied(stage, worker_dir),
+            envs: BTreeMap::new(),
+            inherit_envs: true,
+            stable_wait: DEFAULT_STABLE_WAIT,
+            placement: Placement::default(),
+            pinning: Pinning::default(),
+            concurrent: None,
+            locks: Vec::new(),
+            auto_restart: true,
+            grace: DEFAULT_GRACE,
+        }
+    }
+}
