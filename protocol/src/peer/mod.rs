@@ -14,15 +14,18 @@ mod outbox;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     io,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
 };
 
 use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, StreamExt as _};
 use jsonrpsee::{
     Extensions, MethodCallback, MethodResponse, Methods,
     core::{
@@ -50,7 +53,6 @@ use crate::{
     message::{self, Message},
     method::{Notification, Request},
 };
-use futures_util::StreamExt as _;
 
 /// Requests of the other side that may be open at a time.
 pub const MAX_OPEN_REQUESTS: usize = 4096;
@@ -428,7 +430,7 @@ async fn read_loop<R: AsyncRead + Unpin>(reader: R, already_read: BytesMut, shar
     frames.read_buffer_mut().unsplit(already_read);
     let why = loop {
         match frames.next().await {
-            Some(Ok(Frame::Line(line))) => take_line(&shared, &line),
+            Some(Ok(Frame::Line(line))) => take_line(&shared, &line).await,
             Some(Ok(Frame::TooLong { bytes })) => {
                 let limit = shared.options.limit.get();
                 let message = format!("a line of {bytes} bytes is over the limit of {limit}");
@@ -451,10 +453,10 @@ fn odd(shared: &Shared, oddity: Oddity, answer: Option<(Id<'_>, TaskError)>) {
     }
 }
 
-fn take_line(shared: &Arc<Shared>, line: &[u8]) {
+async fn take_line(shared: &Arc<Shared>, line: &[u8]) {
     match message::parse(line) {
         Ok(Message::Request { id, method, params }) => {
-            take_request(shared, id.into_owned(), &method, params);
+            take_request(shared, id.into_owned(), &method, params).await;
         }
         Ok(Message::Notification { method, params }) => {
             take_notification(shared, &method, params);
@@ -482,7 +484,12 @@ fn take_line(shared: &Arc<Shared>, line: &[u8]) {
     }
 }
 
-fn take_request(shared: &Arc<Shared>, id: Id<'static>, method: &str, params: Option<&RawValue>) {
+async fn take_request(
+    shared: &Arc<Shared>,
+    id: Id<'static>,
+    method: &str,
+    params: Option<&RawValue>,
+) {
     let refuse = |code, message: String| {
         shared.respond(message::error_frame(&id, TaskError::new(code, message)));
     };
@@ -511,8 +518,7 @@ fn take_request(shared: &Arc<Shared>, id: Id<'static>, method: &str, params: Opt
         MethodCallback::Async(callback) => {
             let future =
                 callback(id.clone(), params.into_owned(), 0_u32.into(), limit, Extensions::new());
-            let handler = async move { into_frame(future.await) };
-            tokio::spawn(answer(shared.clone(), id, handler));
+            begin(shared, id, future).await;
         }
         MethodCallback::Subscription(_) | MethodCallback::Unsubscription(_) => {
             shared.open().remove(&id);
@@ -525,17 +531,30 @@ fn into_frame(response: MethodResponse) -> Vec<u8> {
     Box::<str>::from(response.into_json()).into_string().into_bytes()
 }
 
-/// Sends the one response of a request, whatever becomes of its handler.
-async fn answer(
-    shared: Arc<Shared>,
+/// Begins a handler, and leaves it to the runtime if it has to wait.
+///
+/// Handlers begin in the order in which their requests came, so that a cancel finds the task that
+/// was asked for in the line before it. A request gets its one response whatever becomes of the
+/// handler.
+async fn begin(
+    shared: &Arc<Shared>,
     id: Id<'static>,
-    handler: impl Future<Output = Vec<u8>> + Send + 'static,
+    handler: impl Future<Output = MethodResponse> + Send + 'static,
 ) {
-    let frame = tokio::spawn(handler).await.unwrap_or_else(|_| {
-        message::error_frame(&id, TaskError::new(Code::InternalError, "the handler panicked"))
-    });
-    shared.open().remove(&id);
-    shared.respond(frame);
+    let mut handler = Box::pin(AssertUnwindSafe(handler).catch_unwind());
+    let shared = shared.clone();
+    let finish = move |outcome: std::thread::Result<MethodResponse>| {
+        let frame = outcome.map(into_frame).unwrap_or_else(|_| {
+            let error = TaskError::new(Code::InternalError, "the handler panicked");
+            message::error_frame(&id, error)
+        });
+        shared.open().remove(&id);
+        shared.respond(frame);
+    };
+    match poll_fn(|context| Poll::Ready(handler.as_mut().poll(context))).await {
+        Poll::Ready(outcome) => finish(outcome),
+        Poll::Pending => drop(tokio::spawn(async move { finish(handler.await) })),
+    }
 }
 
 fn take_notification(shared: &Arc<Shared>, method: &str, params: Option<&RawValue>) {

@@ -42,6 +42,9 @@ pub const STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 /// Lines that are no message, after which a process is taken for defective.
 const DEFECTIVE_AFTER: u32 = 1_000;
 
+/// Oddities of one process that are shown: the first ones tell, more of them would hide the rest.
+const SHOWN_ODDITIES: u32 = 3;
+
 /// How often silence is looked for.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -101,8 +104,7 @@ impl Shared {
     fn oddity(&self, oddity: &Oddity) {
         let text = oddity.to_string();
         let count = self.oddities.fetch_add(1, Ordering::Relaxed) + 1;
-        // The first ones are shown; more of them would hide everything else.
-        if count <= 10 {
+        if count <= SHOWN_ODDITIES {
             let (processor, oddity) = (self.processor.clone(), text.clone());
             self.observer.tell(&Event::ProcessorOddity { processor, oddity });
         }

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Two commands do everything: `make seal` and `make test`.
+
+.PHONY: seal test build setup lint schemas clean-demo help
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/release
+# Where `make seal` puts its sector.
+OUT ?= $(TARGET)/demo/sector
+
+help: ## what there is to make
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+setup: ## the system packages and Rust, unless they are there
+	@tools/setup
+
+build: setup ## the worker and the processors
+	$(CARGO) build --release --locked --workspace
+
+seal: build ## seal a 2KiB sector of real data and show its verified proof
+	@mkdir -p $(dir $(OUT))
+	@head -c 2000 README.md > $(dir $(OUT))piece.bin
+	$(BIN)/sealpipe seal --size 2KiB --piece $(dir $(OUT))piece.bin --out $(OUT)
+
+test: build ## all tests
+	$(CARGO) test --release --locked --workspace
+
+lint: setup ## formatting, clippy, schemas
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --release --locked -p sealpipe-protocol --test schemas
+
+schemas: setup ## write schemas/ anew from the types
+	UPDATE_SCHEMAS=1 $(CARGO) test --release -p sealpipe-protocol --test schemas
+
+clean-demo: ## forget the sector of `make seal`
+	rm -rf $(TARGET)/demo
