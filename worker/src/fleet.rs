@@ -7,7 +7,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -35,6 +38,7 @@ pub struct Fleet {
     processors: Vec<Processor>,
     inner: Mutex<Inner>,
     watching: Mutex<Vec<JoinHandle<()>>>,
+    stopping: AtomicBool,
 }
 
 /// A place for one task, given back when dropped.
@@ -101,7 +105,8 @@ impl Fleet {
             places.collect(),
         );
         let inner = Mutex::new(Inner { scheduler, waiters: HashMap::new() });
-        let fleet = Arc::new(Self { processors, inner, watching: Mutex::default() });
+        let stopping = AtomicBool::new(false);
+        let fleet = Arc::new(Self { processors, inner, watching: Mutex::default(), stopping });
         let watching = (0..fleet.processors.len()).map(|i| tokio::spawn(watch(fleet.clone(), i)));
         *fleet.watching() = watching.collect();
         fleet
@@ -137,6 +142,9 @@ impl Fleet {
     /// # Errors
     /// Why none of them will ever take it.
     pub async fn slot(self: &Arc<Self>, stage: Stage) -> Result<Slot, Arc<StartError>> {
+        if let Some(why) = self.never(stage) {
+            return Err(Arc::new(why));
+        }
         self.of_stage(stage).for_each(Processor::start);
         let (granted_to, granted) = oneshot::channel();
         let ticket = {
@@ -157,6 +165,21 @@ impl Fleet {
             },
             error = self.all_given_up(stage) => Err(error),
         }
+    }
+
+    /// Why a stage will never run, by the configuration alone. Waiting in silence helps nobody.
+    fn never(&self, stage: Stage) -> Option<StartError> {
+        let off = self.of_stage(stage).all(|processor| processor.spec().concurrent == Some(0));
+        let why = match off {
+            true => Some(format!("`concurrent` is 0 in all entries of `{stage}`")),
+            false => self.inner().scheduler.forbidden(stage),
+        };
+        why.map(|why| StartError {
+            processor: stage.to_string(),
+            message: format!("it never gets a task: {why}"),
+            hint: Some("0 means never; leave the key out for no limit".to_owned()),
+            last_words: Vec::new(),
+        })
     }
 
     /// Waits until no processor of a stage can ever take a task again; why the last one cannot.
@@ -200,8 +223,14 @@ impl Fleet {
         }
     }
 
+    /// Whether the processors are being stopped: what fails now is not tried again.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
     /// Stops all processors and waits until their processes are gone.
     pub async fn stop(self: Arc<Self>, mode: ShutdownMode) {
+        self.stopping.store(true, Ordering::SeqCst);
         for watching in self.watching().drain(..) {
             watching.abort();
         }

@@ -3,6 +3,7 @@
 //! The journal in each sector's directory: one event a line, as JSON, with its time.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
     sync::{Arc, Mutex, PoisonError},
@@ -28,13 +29,25 @@ struct Line<'a> {
 
 /// The journals of the sectors that are being sealed.
 #[derive(Default)]
-pub struct Journals(Mutex<Vec<(String, File)>>);
+pub struct Journals(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Each sector's name and journal.
+    files: Vec<(String, File)>,
+    /// The line of each processor that is ready: a journal that begins later tells of it as well.
+    ready: BTreeMap<String, String>,
+}
 
 impl Journals {
     /// Begins to write down what happens to a sector.
     pub fn add(&self, dir: &SectorDir) -> Result<(), StoreError> {
-        let journal = (dir.record.sector.name(), dir.journal()?);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(journal);
+        let file = dir.journal()?;
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in inner.ready.values() {
+            let _ = (&file).write_all(line.as_bytes());
+        }
+        inner.files.push((dir.record.sector.name(), file));
         Ok(())
     }
 
@@ -52,12 +65,21 @@ impl Journals {
         let line = Line { at_ms: millis(since_1970), event };
         let Ok(mut text) = serde_json::to_string(&line) else { return };
         text.push('\n');
-        let journals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (sector, file) in journals.iter() {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (sector, file) in &inner.files {
             if event.sector().is_none_or(|about| about == sector) {
                 // The journal tells a story; a disk too full to tell it stops the stages by itself.
                 let _ = (&*file).write_all(text.as_bytes());
             }
+        }
+        match event {
+            Event::ProcessorReady { processor, .. } => {
+                inner.ready.insert(processor.clone(), text);
+            }
+            Event::ProcessorDied { processor, .. } => {
+                inner.ready.remove(processor);
+            }
+            _ => {}
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     event::Observer,
     fleet::Fleet,
     pipeline::{
-        drive::{DriveError, drive},
+        drive::{DriveError, Driver, drive},
         sector::{Prover, Sector, lay_out, practice_randomness},
         steps::STAGES,
         store::{self, SectorDir},
@@ -197,14 +197,16 @@ async fn seal_all(
     if args.until >= Stage::C2 && unproven {
         parameters::ensure(args.size, &config.processors, &worker_dir()?, observer).await?;
     }
+    let static_tree_d = config.processors.static_tree_d.clone();
+    let driver = Driver { fleet, observer: observer.clone(), static_tree_d };
     let mut sealing = JoinSet::new();
     for (index, (sector, dir)) in sectors.into_iter().enumerate() {
         let mut dir = SectorDir::open_or_create(&dir, sector)?;
         journals.add(&dir)?;
-        let (fleet, observer) = (fleet.clone(), observer.clone());
+        let driver = driver.clone();
         let (until, keep) = (args.until, args.keep);
         sealing.spawn(async move {
-            let sealed = seal_one(&fleet, &mut dir, until, keep, &observer).await;
+            let sealed = seal_one(&driver, &mut dir, until, keep).await;
             (index, sealed.map(|()| dir))
         });
     }
@@ -226,13 +228,12 @@ async fn seal_all(
 }
 
 async fn seal_one(
-    fleet: &Arc<Fleet>,
+    driver: &Driver,
     dir: &mut SectorDir,
     until: Stage,
     keep: Keep,
-    observer: &Observer,
 ) -> Result<(), DriveError> {
-    drive(fleet, dir, until, observer).await?;
+    drive(driver, dir, until).await?;
     let proven = dir.record.results.valid == Some(true);
     if proven && keep == Keep::Needed {
         dir.finalize()?;

@@ -5,18 +5,25 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     io::{IsTerminal, stderr},
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{
+    BinaryBytes, HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressState,
+    ProgressStyle,
+};
 use sealpipe_protocol::{Stage, method::LogLevel};
 
 use crate::event::{Event, Observer};
 
 /// How often a bar without news is drawn again.
 const REDRAW: Duration = Duration::from_millis(250);
+
+/// Off a terminal a long stage says how far it is this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How chatty the output is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +43,7 @@ pub fn on_stderr(detail: Detail) -> Observer {
         terminal: stderr().is_terminal() && detail != Detail::Quiet,
         detail,
         running: Mutex::default(),
+        told: Mutex::default(),
     };
     Observer::new(move |event| shown.event(event))
 }
@@ -45,6 +53,8 @@ struct Show {
     terminal: bool,
     detail: Detail,
     running: Mutex<HashMap<String, ProgressBar>>,
+    /// Off a terminal: when a stage was last told of.
+    told: Mutex<HashMap<String, Instant>>,
 }
 
 impl Show {
@@ -95,25 +105,44 @@ impl Show {
 
     fn progress(&self, key: &str, title: &str, phase: &str, done: u64, total: u64, unit: &str) {
         if !self.terminal {
-            return;
+            return self.progress_line(key, title, phase, done, total);
         }
         let bar = self.bar(key, title);
         if bar.length() == Some(0) || bar.length() != Some(total) {
-            bar.set_style(style());
+            bar.set_style(style(unit));
             bar.set_length(total);
         }
         bar.set_position(done.min(total));
-        bar.set_message(format!("{unit} {phase}"));
+        bar.set_message(phase.to_owned());
+    }
+
+    /// Off a terminal: a line now and then, so that nobody takes a long stage for a hang.
+    fn progress_line(&self, key: &str, title: &str, phase: &str, done: u64, total: u64) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = told.entry(key.to_owned()).or_insert_with(Instant::now);
+        if at.elapsed() >= LINE_INTERVAL {
+            *at = Instant::now();
+            let percent = done.saturating_mul(100) / total.max(1);
+            self.stage_line(&format!("{title} {phase}, {percent}%"));
+        }
+    }
+
+    fn stage_started(&self, sector: &str, stage: Stage, attempt: u32) {
+        let (key, title) = (key(sector, stage), title(sector, stage));
+        if self.terminal {
+            self.bar(&key, &title).set_message("starting");
+        } else {
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
+        }
+        if attempt > 1 {
+            self.stage_line(&format!("{title} attempt {attempt}"));
+        }
     }
 
     fn event(&self, event: &Event) {
         match event {
             Event::StageStarted { sector, stage, attempt, .. } => {
-                if self.terminal {
-                    self.bar(&key(sector, *stage), &title(sector, *stage)).set_message("starting");
-                } else if *attempt > 1 {
-                    self.stage_line(&format!("{}: attempt {attempt}", title(sector, *stage)));
-                }
+                self.stage_started(sector, *stage, *attempt);
             }
             Event::StageProgress { sector, stage, phase, done, total, unit, .. } => {
                 let (key, title) = (key(sector, *stage), title(sector, *stage));
@@ -164,10 +193,9 @@ impl Show {
 
     fn processor_event(&self, event: &Event) {
         match event {
-            Event::ProcessorReady { processor, pid, program, identity, max_concurrent, .. } => {
-                self.detail_line(&format!(
-                    "{processor}: {identity} ({program}, pid {pid}), up to {max_concurrent} tasks"
-                ));
+            Event::ProcessorReady { processor, pid, identity, device, .. } => {
+                let device = device.as_ref().map(|d| format!(" on the {d}")).unwrap_or_default();
+                self.stage_line(&format!("{processor}: {identity}{device}, pid {pid}"));
             }
             Event::ProcessorDied { processor, pid, reason, last_words } => {
                 self.line(&format!("warning: {processor} (pid {pid}) is gone: {reason}"));
@@ -191,6 +219,7 @@ impl Show {
                 LogLevel::Error | LogLevel::Warn => {
                     self.line(&format!("warning: {processor}: {message}"));
                 }
+                LogLevel::Debug | LogLevel::Trace => {}
                 _ => self.detail_line(&format!("{processor}: {message}")),
             },
             _ => {}
@@ -206,10 +235,19 @@ fn title(sector: &str, stage: Stage) -> String {
     format!("{sector} {stage:<10}", stage = stage.name())
 }
 
-fn style() -> ProgressStyle {
-    let template = "{prefix} [{bar:24}] {percent:>3}%  {per_sec:>12}  {eta:>4} left  {msg}";
+fn style(unit: &str) -> ProgressStyle {
+    let unit = unit.to_owned();
+    let rate = move |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // An error means that the bar's own buffer is gone.
+        let _ = match unit.as_str() {
+            "bytes" => write!(out, "{}/s", BinaryBytes(state.per_sec() as u64)),
+            unit => write!(out, "{} {unit}/s", HumanCount(state.per_sec() as u64)),
+        };
+    };
+    let template = "{prefix} [{bar:24}] {percent:>3}%  {rate:>18}  {eta:>4} left  {msg}";
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
         .progress_chars("=> ")
 }
 

@@ -3,6 +3,7 @@
 //! Runs a sector's stages, one after another, through the fleet.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,11 +16,13 @@ use sealpipe_protocol::{
 use tokio::time::{sleep, timeout};
 
 use super::{
+    record::StageRecord,
     retry::Tries,
     steps,
     store::{SectorDir, StoreError},
 };
 use crate::{
+    config::static_tree_d::StaticTreeD,
     event::{Event, Observer, millis},
     fleet::{Fleet, Slot},
     supervisor::{Lost, StartError, State},
@@ -57,16 +60,23 @@ pub struct Task<'a> {
     pub job: Job,
 }
 
+/// What drives sectors.
+#[derive(Clone)]
+pub struct Driver {
+    /// The processors.
+    pub fleet: Arc<Fleet>,
+    /// Who wants to know.
+    pub observer: Observer,
+    /// Ready tree-d files for sectors without data.
+    pub static_tree_d: StaticTreeD,
+}
+
 /// Runs the stages of a sector up to and with `until`.
 ///
 /// # Errors
 /// [`DriveError`]; whatever was done by then is kept, and another call goes on there.
-pub async fn drive(
-    fleet: &Arc<Fleet>,
-    dir: &mut SectorDir,
-    until: Stage,
-    observer: &Observer,
-) -> Result<(), DriveError> {
+pub async fn drive(driver: &Driver, dir: &mut SectorDir, until: Stage) -> Result<(), DriveError> {
+    let Driver { fleet, observer, static_tree_d } = driver;
     if dir.record.finalized {
         return Ok(());
     }
@@ -76,8 +86,38 @@ pub async fn drive(
         observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
     }
     while let Some(stage) = steps::next(&dir.record).filter(|stage| *stage <= until) {
-        run_stage(fleet, dir, stage, &sector, observer).await?;
+        let ready = static_tree_d.get(&dir.record.sector.proof);
+        match ready.filter(|_| stage == Stage::TreeD && dir.record.sector.is_empty()) {
+            Some(ready) => adopt_tree_d(dir, &ready.path, &sector, observer)?,
+            None => run_stage(fleet, dir, stage, &sector, observer).await?,
+        }
     }
+    dir.remove_work()?;
+    Ok(())
+}
+
+/// Takes a ready tree-d instead of building one. pc1 compares its root with the pieces.
+fn adopt_tree_d(
+    dir: &mut SectorDir,
+    ready: &Path,
+    sector: &str,
+    observer: &Observer,
+) -> Result<(), DriveError> {
+    let stage = Stage::TreeD;
+    let since = Instant::now();
+    dir.record.results.comm_d = Some(dir.adopt_tree_d(ready)?);
+    let elapsed_ms = millis(since.elapsed());
+    let processor = Some(format!("static_tree_d {}", ready.display()));
+    let record = StageRecord { attempts: 1, elapsed_ms, resumed_from: None, processor };
+    dir.record.stages.insert(stage, record);
+    dir.save()?;
+    observer.tell(&Event::StageFinished {
+        sector: sector.to_owned(),
+        stage,
+        attempt: 1,
+        elapsed_ms,
+        resumed_from: None,
+    });
     Ok(())
 }
 
@@ -120,7 +160,7 @@ async fn run_stage(
         elapsed_ms,
         resumed_from: result.resumed_from,
     });
-    dir.remove_work(stage)?;
+    dir.remove_work_of(stage)?;
     Ok(())
 }
 
@@ -179,7 +219,8 @@ pub async fn run_task(
             seen_dead(&slot, ready.pid).await;
         }
         drop(slot);
-        let Some(delay) = tries.next(&lost) else {
+        let next = tries.next(&lost).filter(|_| !fleet.is_stopping());
+        let Some(delay) = next else {
             return Err(DriveError::Stage { stage, error: as_error(lost) });
         };
         observer.tell(&Event::StageRetried {

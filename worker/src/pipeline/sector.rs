@@ -38,9 +38,9 @@ impl Sector {
         format!("{}-{}", self.prover, self.number)
     }
 
-    /// Bytes of payload of the pieces that are files.
-    pub fn payload_bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.payload_size).sum()
+    /// Whether it holds zeros alone: committed capacity.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.source == Source::Zero)
     }
 
     /// What differs from another sector, with both values; empty when they are the same.

@@ -5,13 +5,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{FlockOperation, flock, statvfs};
-use sealpipe_protocol::Stage;
+use sealpipe_protocol::{Bytes32, Stage, stage::files};
 
 use super::{
     layout::{Layout, room_bytes},
@@ -150,8 +150,44 @@ impl SectorDir {
     ///
     /// # Errors
     /// What the system says.
-    pub fn remove_work(&self, stage: Stage) -> Result<(), StoreError> {
+    pub fn remove_work_of(&self, stage: Stage) -> Result<(), StoreError> {
         remove_all(&self.layout.work_of(stage))
+    }
+
+    /// Removes the scratch of all stages, once none of them is in the middle of anything.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove_work(&self) -> Result<(), StoreError> {
+        remove_all(&self.layout.work())
+    }
+
+    /// Links a ready tree-d into the cache directory, and gives its root: the last node.
+    ///
+    /// # Errors
+    /// It is missing, or not of the sector's size.
+    pub fn adopt_tree_d(&self, ready: &Path) -> Result<Bytes32, StoreError> {
+        let unusable = |error: io::Error| StoreError::io("use the static tree-d", ready, &error);
+        let ready = ready.canonicalize().map_err(unusable)?;
+        let mut file = File::open(&ready).map_err(unusable)?;
+        let length = file.metadata().map_err(unusable)?.len();
+        let expected = (2 * self.record.sector.proof.n_nodes() - 1) * 32;
+        if length != expected {
+            return Err(StoreError::new(
+                format!("{} has {length} bytes, a tree-d has {expected}", ready.display()),
+                "correct `processors.static_tree_d`",
+            ));
+        }
+        let mut root = [0; 32];
+        file.seek(SeekFrom::End(-32)).map_err(unusable)?;
+        file.read_exact(&mut root).map_err(unusable)?;
+        let target = self.layout.cache().join(files::TREE_D);
+        let _ = fs::remove_file(&target);
+        // On another disk it is linked by name; nobody writes to a tree-d that is there.
+        fs::hard_link(&ready, &target)
+            .or_else(|_| std::os::unix::fs::symlink(&ready, &target))
+            .map_err(|e| StoreError::io("make", &target, &e))?;
+        Ok(Bytes32(root))
     }
 
     /// Removes what nobody needs any more. The record says so first, so that a crash in between
@@ -170,7 +206,7 @@ impl SectorDir {
                 _ => {}
             }
         }
-        remove_all(&self.layout.work())
+        self.remove_work()
     }
 }
 

@@ -83,6 +83,19 @@ impl Scheduler {
         self.running.remove(&ticket);
     }
 
+    /// Whether the limits forbid a stage for ever: the keys that say so.
+    pub fn forbidden(&self, stage: Stage) -> Option<String> {
+        let limit = self.limits.get(&stage).and_then(|limit| limit.concurrent);
+        if limit == Some(0) {
+            return Some(format!("`limitation.concurrent.{stage}` is 0"));
+        }
+        let is_never = |place: &Place| {
+            place.locks.iter().any(|lock| self.lock_counts.get(lock).is_none_or(|n| *n == 0))
+        };
+        let mut places = self.places.iter().filter(|place| place.stage == stage);
+        places.all(is_never).then(|| format!("all entries of `{stage}` name locks that are 0"))
+    }
+
     /// Says how many tasks a place takes from now on. Those that run go on.
     pub fn set_capacity(&mut self, place: usize, capacity: usize) {
         if let Some(place) = self.places.get_mut(place) {

@@ -37,6 +37,19 @@ fn a_place_without_a_process_gets_nothing() {
 }
 
 #[test]
+fn a_stage_that_can_never_run_is_known() {
+    let limits =
+        BTreeMap::from([(Stage::Pc2, StageLimit { concurrent: Some(0), staggered: None })]);
+    let counts = BTreeMap::from([("gpu".to_owned(), 0)]);
+    let all =
+        vec![place(Stage::Pc2, 9, &[]), place(Stage::C2, 9, &["gpu"]), place(Stage::C1, 1, &[])];
+    let scheduler = Scheduler::new(limits, counts, all);
+    assert!(scheduler.forbidden(Stage::Pc2).unwrap().contains("limitation.concurrent.pc2"));
+    assert!(scheduler.forbidden(Stage::C2).unwrap().contains("locks that are 0"));
+    assert_eq!(scheduler.forbidden(Stage::C1), None);
+}
+
+#[test]
 fn a_stage_keeps_to_its_limit() {
     let limits =
         BTreeMap::from([(Stage::Pc2, StageLimit { concurrent: Some(1), staggered: None })]);

@@ -17,7 +17,10 @@ use super::{
     link::Link,
     observed,
 };
-use crate::{config::Pinning, event::Observer};
+use crate::{
+    config::{Device, Pinning},
+    event::Observer,
+};
 
 /// Lines of rubbish before the answer to `initialize` after which nothing good is expected.
 const RUBBISH_LINES: u32 = 20;
@@ -131,8 +134,21 @@ fn check(
     if offer.max_concurrent == 0 {
         return Err((format!("it offers to run 0 tasks of `{stage}` at a time"), None));
     }
+    check_device(spec, &offer)?;
     check_placement(spec, child)?;
     Ok((result.processor, offer))
+}
+
+fn check_device(spec: &ProcessorSpec, offer: &StageOffer) -> Result<(), Failure> {
+    match (spec.device, offer.device.as_deref()) {
+        (Some(Device::Cuda), Some("cpu")) => Err((
+            format!("it computes `{}` on the cpu, and the entry means a GPU", spec.id.stage),
+            Some(
+                "with `device = \"cpu\"` the entry takes the cpu, which is much slower".to_owned(),
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_placement(spec: &ProcessorSpec, child: &Child) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use sealpipe_protocol::{
 };
 
 use crate::config::{
-    Entry, Pinning, Program,
+    Device, Entry, Pinning, Program,
     entry::{CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT},
 };
 
@@ -52,6 +52,8 @@ pub struct ProcessorSpec {
     pub placement: Placement,
     /// Who pins it.
     pub pinning: Pinning,
+    /// What it has to compute on; `None` when any will do.
+    pub device: Option<Device>,
     /// The entry's own bound on tasks at a time.
     pub concurrent: Option<usize>,
     /// Names of the locks that each task holds.
@@ -80,6 +82,7 @@ impl ProcessorSpec {
                 gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
             },
             pinning: entry.pinning,
+            device: device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             auto_restart: entry.auto_restart,
@@ -97,10 +100,19 @@ impl ProcessorSpec {
             stable_wait: DEFAULT_STABLE_WAIT,
             placement: Placement::default(),
             pinning: Pinning::default(),
+            device: None,
             concurrent: None,
             locks: Vec::new(),
             auto_restart: true,
             grace: DEFAULT_GRACE,
         }
     }
+}
+
+/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
+/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
+/// chosen its device.
+fn device(entry: &Entry) -> Option<Device> {
+    let ours = entry.bin.is_none() && matches!(entry.stage, Stage::Pc2 | Stage::C2);
+    entry.device.or(ours.then_some(Device::Cuda))
 }
