@@ -6,7 +6,7 @@
 //! normative one is what a receiver accepts.
 
 use schemars::{JsonSchema, generate::SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     error::{Code, ErrorData},
@@ -109,18 +109,42 @@ fn file<T: JsonSchema>(name: &str) -> SchemaFile {
     SchemaFile { name: format!("{name}.schema.json"), schema }
 }
 
-/// Drops the `format` of integers, which says how Rust stores them and nothing about the wire.
+/// Makes a schema say what a receiver accepts and nothing else: the `format` of integers only says
+/// how Rust stores them, and unknown members and words of an open enumeration are accepted.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
             let is_integer = members.get("type").is_some_and(|t| mentions(t, "integer"));
             if is_integer {
-                Map::remove(members, "format");
+                members.remove("format");
+            }
+            if members.get("additionalProperties") == Some(&Value::Bool(false)) {
+                members.remove("additionalProperties");
+            }
+            if let Some(Value::Array(variants)) = members.get_mut("oneOf") {
+                open(variants);
             }
             members.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
+    }
+}
+
+/// Words of an enumeration that stand for any other one (`#[serde(other)]`).
+const ANY_OTHER: [&str; 2] = ["unknown", "other"];
+
+/// Lets an enumeration with a catch-all accept any other word.
+fn open(variants: &mut [Value]) {
+    let words = |variant: &Value| -> Vec<Value> {
+        let list = variant["enum"].as_array().cloned().unwrap_or_default();
+        list.into_iter().chain(variant.get("const").cloned()).collect()
+    };
+    let is_catch_all = |v: &Value| ANY_OTHER.iter().any(|word| v["const"] == *word);
+    let known: Vec<Value> = variants.iter().filter(|v| !is_catch_all(v)).flat_map(words).collect();
+    for variant in variants.iter_mut().filter(|v| is_catch_all(v)) {
+        let description = variant["description"].clone();
+        *variant = json!({"description": description, "type": "string", "not": {"enum": known}});
     }
 }
 

@@ -8,6 +8,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use crate::INLINE_VALUE_BYTES;
+
 /// 32 bytes as 64 lower-case hex digits: commitments, replica ids, prover ids, tickets and seeds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes32(pub [u8; 32]);
@@ -72,7 +74,7 @@ impl JsonSchema for Bytes32 {
 }
 
 /// Bytes of any length as padded base64 (RFC 4648, section 4), at most
-/// [`INLINE_VALUE_BYTES`](crate::INLINE_VALUE_BYTES).
+/// [`INLINE_VALUE_BYTES`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Base64(pub Vec<u8>);
 
@@ -91,10 +93,16 @@ impl Serialize for Base64 {
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        STANDARD
+        let bytes = STANDARD
             .decode(text.as_bytes())
-            .map(Self)
-            .map_err(|e| D::Error::custom(format!("not base64: {e}")))
+            .map_err(|e| D::Error::custom(format!("not base64: {e}")))?;
+        if bytes.len() > INLINE_VALUE_BYTES {
+            return Err(D::Error::custom(format!(
+                "{} bytes, but what is larger than {INLINE_VALUE_BYTES} travels as a file",
+                bytes.len()
+            )));
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -108,20 +116,19 @@ impl JsonSchema for Base64 {
             "description": "Bytes as padded base64 (RFC 4648, section 4).",
             "type": "string",
             "contentEncoding": "base64",
+            "maxLength": INLINE_VALUE_BYTES.div_ceil(3) * 4,
         })
     }
 }
 
-/// Name of a task, chosen by the worker and stable over its retries. Up to 128 bytes.
-#[derive(
-    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, JsonSchema,
-)]
+/// Name of a task, chosen by the worker and stable over its retries. Up to 128 characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct TaskId(#[schemars(length(min = 1, max = 128))] String);
+pub struct TaskId(String);
 
 impl TaskId {
-    /// Longest task id, in bytes.
-    pub const MAX_BYTES: usize = 128;
+    /// Longest task id, in characters.
+    pub const MAX_CHARS: usize = 128;
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
@@ -133,11 +140,11 @@ impl TryFrom<String> for TaskId {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        if text.is_empty() || text.len() > Self::MAX_BYTES {
+        let n_chars = text.chars().count();
+        if n_chars == 0 || n_chars > Self::MAX_CHARS {
             return Err(format!(
-                "a task id has 1 to {} bytes, got {}",
-                Self::MAX_BYTES,
-                text.len()
+                "a task id has 1 to {} characters, got {n_chars}",
+                Self::MAX_CHARS
             ));
         }
         Ok(Self(text))
@@ -147,6 +154,21 @@ impl TryFrom<String> for TaskId {
 impl From<TaskId> for String {
     fn from(id: TaskId) -> String {
         id.0
+    }
+}
+
+impl JsonSchema for TaskId {
+    fn schema_name() -> Cow<'static, str> {
+        "TaskId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Name of a task, chosen by the worker and stable over its retries.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": Self::MAX_CHARS,
+        })
     }
 }
 
@@ -184,7 +206,7 @@ mod tests {
     #[test]
     fn a_task_id_is_neither_empty_nor_endless() {
         TaskId::try_from(String::new()).unwrap_err();
-        TaskId::try_from("x".repeat(129)).unwrap_err();
-        TaskId::try_from("x".repeat(128)).unwrap();
+        TaskId::try_from("é".repeat(129)).unwrap_err();
+        TaskId::try_from("é".repeat(128)).unwrap();
     }
 }

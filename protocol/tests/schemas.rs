@@ -138,7 +138,7 @@ fn check_example(name: &str, text: &str) {
                 fits(&stage_schema(stage, "params"), &params["params"]);
                 let raw = RawValue::from_string(params["params"].to_string()).unwrap();
                 let job = Job::parse(stage, &raw).unwrap_or_else(|e| panic!("{name}: {e}"));
-                let again: Value = serde_json::from_str(job.to_raw().get()).unwrap();
+                let again: Value = serde_json::from_str(job.to_raw().unwrap().get()).unwrap();
                 assert_eq!(again, params["params"], "{name}");
             }
         }

@@ -142,6 +142,14 @@ pub enum CallError {
     /// The connection ended first.
     #[error("{0}")]
     Closed(Closed),
+    /// The request is longer than the other side takes.
+    #[error("the request of {bytes} bytes is over the other side's limit of {limit}")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// What the other side announced.
+        limit: usize,
+    },
     /// The answer does not fit the method.
     #[error("the answer to `{method}` does not fit: {reason}")]
     Unreadable {
@@ -156,7 +164,7 @@ pub enum CallError {
 pub struct Options {
     /// Longest frame taken.
     pub limit: FrameLimit,
-    /// Longest response sent: what the other side announced.
+    /// Longest request and response sent: what the other side announced.
     pub outgoing_limit: FrameLimit,
     /// Whether lines that are no messages are answered: a processor does, a worker does not.
     pub answer_oddities: bool,
@@ -287,6 +295,10 @@ impl Peer {
         // From here on dropping the call removes its entry.
         let call = Call { peer: self.clone(), id, written, answer };
         let frame = Bytes::from(message::request_frame(&Id::Number(id), method, params));
+        let (bytes, limit) = (frame.len(), self.0.options.outgoing_limit.get());
+        if bytes > limit {
+            return Err(CallError::TooLong { bytes, limit });
+        }
         let pushed = self.0.outbox.push(Outgoing { frame, written: Some(written_to) });
         match pushed {
             Err(Refused::Full) => Err(CallError::Closed(Closed::Overrun)),

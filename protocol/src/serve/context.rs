@@ -21,6 +21,9 @@ pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// The last progress is repeated after so long a silence: half of the minute that is allowed.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(30);
 
+/// A log line is cut after so many bytes: a bulk frame could be overtaken by its task's response.
+const MAX_LOG_BYTES: usize = 16 * 1024;
+
 /// Why a task is to stop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
@@ -45,11 +48,11 @@ pub struct Progress {
     pub checkpoint: Option<String>,
 }
 
-#[derive(Default)]
 struct State {
+    began: Instant,
     stop: Option<Stop>,
     ended: bool,
-    latest: Option<Progress>,
+    latest: Progress,
     unsent: bool,
     sent_at: Option<Instant>,
 }
@@ -66,7 +69,17 @@ pub struct TaskContext {
 
 impl TaskContext {
     pub(super) fn new(task_id: TaskId, attempt: u32, peer: Peer, lock: Option<SectorLock>) -> Self {
-        let state = Mutex::default();
+        // Even a stage that never reports gives signs of life.
+        let latest =
+            Progress { phase: "running".into(), unit: "steps".into(), ..Progress::default() };
+        let state = Mutex::new(State {
+            began: Instant::now(),
+            stop: None,
+            ended: false,
+            latest,
+            unsent: false,
+            sent_at: None,
+        });
         Self { task_id, attempt, peer, lock, state, stopped: Condvar::new() }
     }
 
@@ -113,7 +126,7 @@ impl TaskContext {
     /// repeated when nothing new comes.
     pub fn progress(&self, progress: Progress) {
         let mut state = self.state();
-        state.latest = Some(progress);
+        state.latest = progress;
         state.unsent = true;
         self.send_if_due(&mut state);
     }
@@ -124,9 +137,11 @@ impl TaskContext {
         if state.ended {
             return;
         }
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_LOG_BYTES));
         self.peer.notify(&LogMessage {
             level,
-            message: message.into(),
+            message,
             task_id: Some(self.task_id.clone()),
             fields: BTreeMap::new(),
         });
@@ -139,12 +154,15 @@ impl TaskContext {
     }
 
     fn send_if_due(&self, state: &mut State) {
-        let silence = state.sent_at.map_or(Duration::MAX, |at| at.elapsed());
-        let wait = if state.unsent { PROGRESS_INTERVAL } else { HEARTBEAT };
-        if state.ended || silence < wait {
+        let is_due = match (state.unsent, state.sent_at) {
+            (true, None) => true,
+            (true, Some(at)) => at.elapsed() >= PROGRESS_INTERVAL,
+            (false, at) => at.unwrap_or(state.began).elapsed() >= HEARTBEAT,
+        };
+        if state.ended || !is_due {
             return;
         }
-        let Some(progress) = &state.latest else { return };
+        let progress = &state.latest;
         self.peer.notify(&TaskProgress {
             task_id: self.task_id.clone(),
             attempt: self.attempt,

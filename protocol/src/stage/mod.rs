@@ -193,9 +193,16 @@ impl Job {
     }
 
     /// The parameters as they stand on the wire.
-    pub fn to_raw(&self) -> Box<RawValue> {
-        for_any!(self, p => serde_json::value::to_raw_value(p))
-            .expect("parameters are plain data with string keys, which always serialise")
+    ///
+    /// # Errors
+    /// [`Code::InvalidParams`] for a path that is not UTF-8, which JSON cannot carry.
+    pub fn to_raw(&self) -> Result<Box<RawValue>, TaskError> {
+        for_any!(self, p => serde_json::value::to_raw_value(p)).map_err(|error| {
+            TaskError::new(
+                Code::InvalidParams,
+                format!("parameters of `{}`: {error}", self.stage()),
+            )
+        })
     }
 }
 

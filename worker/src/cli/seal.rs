@@ -182,6 +182,9 @@ fn piece(path: &Path) -> Result<(PathBuf, u64), Failure> {
         return Err(unusable("it is not a regular file".to_owned()));
     }
     let path = path.canonicalize().map_err(|error| unusable(error.to_string()))?;
+    if path.to_str().is_none() {
+        return Err(unusable("its path is not UTF-8, and the protocol is JSON".to_owned()));
+    }
     Ok((path, metadata.len()))
 }
 

@@ -16,6 +16,14 @@ use super::{
 /// How long a processor may take to answer the handshake unless `stable_wait` says otherwise.
 pub const DEFAULT_STABLE_WAIT: Duration = Duration::from_secs(5);
 
+/// Silence with a task open after which a processor is taken for stalled: the protocol asks for a
+/// message a minute.
+pub const DEFAULT_STALLED_AFTER: Duration = Duration::from_secs(180);
+
+/// How long the progress of a task may stand still. No phase of any stage takes as long on the
+/// slowest machine that the proofs run on.
+pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// The environment variable that chooses GPUs.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
@@ -49,6 +57,10 @@ pub struct Entry {
     pub locks: Vec<String>,
     /// Whether it is started again after it died.
     pub auto_restart: bool,
+    /// Silence with a task open, after which it is taken for stalled and killed.
+    pub stalled_after: Duration,
+    /// How long the progress of a task may stand still before it is killed.
+    pub stuck_after: Duration,
     /// Who pins it to its cpus and memory.
     pub pinning: Pinning,
     /// What it computes on; `None` leaves the choice to the program.
@@ -99,6 +111,8 @@ impl Entry {
             concurrent: None,
             locks: Vec::new(),
             auto_restart: true,
+            stalled_after: DEFAULT_STALLED_AFTER,
+            stuck_after: DEFAULT_STUCK_AFTER,
             pinning: Pinning::default(),
             device: None,
             positions: Positions { entry: header, values: BTreeMap::new(), locks: BTreeMap::new() },
@@ -134,6 +148,8 @@ const KEYS: &[&str] = &[
     "numa_preferred",
     "pinning",
     "stable_wait",
+    "stalled_after",
+    "stuck_after",
     "weight",
 ];
 
@@ -153,6 +169,8 @@ pub(super) fn read(
             }
             "args" => entry.args = read_args(&field, found),
             "stable_wait" => assign(&mut entry.stable_wait, field.duration(found)),
+            "stalled_after" => assign(&mut entry.stalled_after, field.duration(found)),
+            "stuck_after" => assign(&mut entry.stuck_after, field.duration(found)),
             "cgroup" => placement::read_cgroup(&mut entry, &field, found),
             "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),
             "pinning" => assign(&mut entry.pinning, field.choice(Pinning::WORDS, found)),

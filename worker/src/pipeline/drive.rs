@@ -185,6 +185,7 @@ pub async fn run_task(
     observer: &Observer,
 ) -> Result<(u32, TaskRunResult, String), DriveError> {
     let stage = task.job.stage();
+    let params = task.job.to_raw().map_err(|error| DriveError::Stage { stage, error })?;
     let mut tries = Tries::default();
     loop {
         let slot = fleet.slot(stage).await.map_err(DriveError::Start)?;
@@ -208,7 +209,7 @@ pub async fn run_task(
             attempt,
             stage: stage.name().to_owned(),
             schema_version: Version::V1_0,
-            params: task.job.to_raw(),
+            params: params.clone(),
         };
         let report = progress_report(task.sector, stage, observer);
         let lost = match ready.link.run(&params, report).await {

@@ -222,7 +222,7 @@ mod tests {
             let record = done_before(*stage);
             assert_eq!(next(&record), Some(*stage));
             let job = job(&record, &layout, *stage);
-            assert_eq!(Job::parse(*stage, &job.to_raw()).unwrap(), job);
+            assert_eq!(Job::parse(*stage, &job.to_raw().unwrap()).unwrap(), job);
         }
         assert_eq!(next(&done_before(Stage::Unseal)), None);
         assert_eq!(done_before(Stage::Unseal).results.proof, Some(Base64(vec![0; 3])));

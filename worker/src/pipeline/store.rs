@@ -217,6 +217,12 @@ pub fn is_proven(dir: &Path) -> bool {
 }
 
 fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
+    if dir.to_str().is_none() {
+        return Err(StoreError::new(
+            format!("the path {} is not UTF-8, and the protocol is JSON", dir.display()),
+            "give another directory",
+        ));
+    }
     let whole = std::path::absolute(dir).map_err(|e| StoreError::io("use", dir, &e))?;
     // Processors take no path with `..`, and a link may move while they run.
     match whole.canonicalize() {

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 
 use sealpipe_protocol::{
     Stage, TaskError, Version,
-    method::{Identity, Initialize, InitializeParams, InitializeResult, StageOffer, WorkerLimits},
+    method::{
+        Identity, Initialize, InitializeParams, InitializeResult, Placement, StageOffer,
+        WorkerLimits,
+    },
     peer::{CallError, Closed},
 };
 use tokio::{sync::Notify, time::timeout};
@@ -61,10 +64,15 @@ pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started,
     let failure = tokio::select! {
         answered = timeout(spec.stable_wait, link.peer().request::<Initialize>(&word)) => {
             match answered {
-                Ok(Ok(result)) => match check(spec, &child, result) {
-                    Ok((identity, offer)) => return Ok(Started { child, link, identity, offer }),
-                    Err(failure) => failure,
-                },
+                Ok(Ok(result)) => {
+                    link.agree_on(&result.limits);
+                    match check(spec, &child, result) {
+                        Ok((identity, offer)) => {
+                            return Ok(Started { child, link, identity, offer });
+                        }
+                        Err(failure) => failure,
+                    }
+                }
                 Ok(Err(error)) => failed_call(error, &mut child, &link).await,
                 Err(_) => not_answered(spec, &link),
             }
@@ -80,7 +88,12 @@ pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started,
 type Failure = (String, Option<String>);
 
 fn first_word(spec: &ProcessorSpec) -> InitializeParams {
-    let granted = spec.pinning == Pinning::Processor;
+    let placement = match spec.pinning {
+        Pinning::Processor => spec.placement.clone(),
+        Pinning::Worker | Pinning::Off => {
+            Placement { gpus: spec.placement.gpus.clone(), ..Placement::default() }
+        }
+    };
     InitializeParams {
         protocol_versions: Version::SUPPORTED.to_vec(),
         worker: Identity { name: "sealpipe".into(), version: env!("CARGO_PKG_VERSION").into() },
@@ -90,7 +103,7 @@ fn first_word(spec: &ProcessorSpec) -> InitializeParams {
             grace_ms: crate::event::millis(spec.grace),
             ..WorkerLimits::default()
         },
-        placement: if granted { spec.placement.clone() } else { Default::default() },
+        placement,
         capabilities: Default::default(),
     }
 }
@@ -131,6 +144,10 @@ fn check(
             Some(format!("another program belongs under [[processors.{stage}]]")),
         ));
     };
+    if offer.schema_version.major != Version::V1_0.major {
+        let version = offer.schema_version;
+        return Err((format!("it reads `{stage}` in version {version}, and 1.0 is needed"), None));
+    }
     if offer.max_concurrent == 0 {
         return Err((format!("it offers to run 0 tasks of `{stage}` at a time"), None));
     }

@@ -16,9 +16,9 @@ use sealpipe_protocol::{
     Code, TaskError, TaskId,
     codec::FrameLimit,
     method::{
-        LogMessage, Notification, ProcessorState, ProcessorStatus, Request, Shutdown, ShutdownMode,
-        ShutdownParams, TaskCancel, TaskCancelParams, TaskProgress, TaskRun, TaskRunParams,
-        TaskRunResult,
+        LogMessage, Notification, ProcessorLimits, ProcessorState, ProcessorStatus, Request,
+        Shutdown, ShutdownMode, ShutdownParams, TaskCancel, TaskCancelParams, TaskProgress,
+        TaskRun, TaskRunParams, TaskRunResult,
     },
     peer::{CallError, Oddity, Options, Peer, read_result},
 };
@@ -30,14 +30,6 @@ use tokio::{
 
 use super::ProcessorSpec;
 use crate::event::{Event, Observer};
-
-/// Silence after which a process with open tasks is taken for stalled: the protocol asks for a
-/// message a minute.
-pub const STALLED_AFTER: Duration = Duration::from_secs(180);
-
-/// How long the progress of a task may stand still. No phase of any stage takes as long on the
-/// slowest machine that the proofs run on.
-pub const STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Lines that are no message, after which a process is taken for defective.
 const DEFECTIVE_AFTER: u32 = 1_000;
@@ -85,6 +77,7 @@ struct Shared {
     oddities: AtomicU32,
     first_oddity: Mutex<Option<String>>,
     odd: Arc<Notify>,
+    ended: Notify,
     tasks_done: AtomicU64,
 }
 
@@ -117,6 +110,10 @@ impl Shared {
 pub struct Link {
     peer: Peer,
     shared: Arc<Shared>,
+    limit: FrameLimit,
+    outgoing_limit: FrameLimit,
+    stalled_after: Duration,
+    stuck_after: Duration,
 }
 
 impl Link {
@@ -136,18 +133,38 @@ impl Link {
             oddities: AtomicU32::new(0),
             first_oddity: Mutex::default(),
             odd,
+            ended: Notify::new(),
             tasks_done: AtomicU64::new(0),
         });
         let noticed = shared.clone();
+        let (limit, outgoing_limit) = (FrameLimit::default(), FrameLimit::default());
         let options = Options {
-            limit: FrameLimit::new(sealpipe_protocol::DEFAULT_FRAME_BYTES),
-            outgoing_limit: FrameLimit::default(),
+            limit: limit.clone(),
+            outgoing_limit: outgoing_limit.clone(),
             answer_oddities: false,
             on_oddity: Box::new(move |oddity| noticed.oddity(&oddity)),
             already_read: Default::default(),
         };
         let peer = Peer::spawn(stdout, stdin, methods(&shared), options);
-        Self { peer, shared }
+        let (stalled_after, stuck_after) = (spec.stalled_after, spec.stuck_after);
+        Self { peer, shared, limit, outgoing_limit, stalled_after, stuck_after }
+    }
+
+    /// Applies the limits that both sides have announced in `initialize`.
+    pub fn agree_on(&self, limits: &ProcessorLimits) {
+        self.limit.set(sealpipe_protocol::DEFAULT_FRAME_BYTES);
+        self.outgoing_limit.set(usize::try_from(limits.max_frame_bytes).unwrap_or(usize::MAX));
+    }
+
+    /// Waits until no task is open.
+    pub async fn idle(&self) {
+        loop {
+            let ended = self.shared.ended.notified();
+            if self.shared.tasks().is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// The peer, for the handshake.
@@ -184,12 +201,14 @@ impl Link {
             }
             let tasks = self.shared.tasks();
             let silence = self.shared.silence();
-            if !tasks.is_empty() && silence > STALLED_AFTER {
+            if !tasks.is_empty() && silence > self.stalled_after {
                 return format!("it said nothing for {} s with tasks open", silence.as_secs());
             }
-            let stuck = tasks.iter().find(|(_, task)| task.advanced_at.elapsed() > STUCK_AFTER);
+            let too_long = |task: &Watched| task.advanced_at.elapsed() > self.stuck_after;
+            let stuck = tasks.iter().find(|(_, task)| too_long(task));
             if let Some(((task_id, _), _)) = stuck {
-                return format!("task {task_id} did not advance in {} s", STUCK_AFTER.as_secs());
+                let limit = self.stuck_after.as_secs();
+                return format!("task {task_id} did not advance in {limit} s");
             }
         }
     }
@@ -212,6 +231,7 @@ impl Link {
         // A cancel must not overtake the task that it is about.
         call.written().await;
         let answer = call.answer().await;
+        self.shared.heard();
         open.cancel = false;
         drop(open);
         let result = read_result(TaskRun::METHOD, &answer.map_err(lost)?).map_err(lost)?;
@@ -237,6 +257,7 @@ struct OpenTask<'a> {
 impl Drop for OpenTask<'_> {
     fn drop(&mut self) {
         self.link.shared.tasks().remove(&self.key);
+        self.link.shared.ended.notify_waiters();
         if self.cancel {
             let peer = self.link.peer.clone();
             let params = TaskCancelParams { task_id: self.key.0.clone() };
@@ -251,6 +272,9 @@ fn lost(error: CallError) -> Lost {
     match error {
         CallError::Answered(error) => Lost::Failed(error),
         CallError::Closed(why) => Lost::Gone(why.to_string()),
+        CallError::TooLong { .. } => {
+            Lost::Failed(TaskError::new(Code::InvalidParams, error.to_string()))
+        }
         CallError::Unreadable { .. } => {
             Lost::Failed(TaskError::new(Code::InternalError, error.to_string()))
         }

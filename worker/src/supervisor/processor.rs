@@ -254,8 +254,16 @@ impl Supervisor {
     async fn stop_child(&self, child: &mut Child, link: &Link, mode: ShutdownMode) {
         self.state.send_replace(State::Stopped);
         let pid = child.pid().as_raw_nonzero().get();
+        link.shut_down(mode).await;
+        if mode == ShutdownMode::Drain {
+            // However long that takes: what is drained is finished.
+            tokio::select! {
+                () = link.idle() => {}
+                _ = link.defect() => {}
+            }
+        }
         let graceful = async {
-            link.shut_down(mode).await;
+            link.idle().await;
             link.peer().close();
             child.wait().await
         };

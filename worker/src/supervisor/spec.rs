@@ -11,7 +11,9 @@ use sealpipe_protocol::{
 
 use crate::config::{
     Device, Entry, Pinning, Program,
-    entry::{CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT},
+    entry::{
+        CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
+    },
 };
 
 /// How long a processor may take to stop, unless it is killed.
@@ -60,6 +62,10 @@ pub struct ProcessorSpec {
     pub locks: Vec<String>,
     /// Whether it is started again when it dies.
     pub auto_restart: bool,
+    /// Silence with a task open, after which it is taken for stalled.
+    pub stalled_after: Duration,
+    /// How long the progress of a task may stand still.
+    pub stuck_after: Duration,
     /// How long it may take to stop.
     pub grace: Duration,
 }
@@ -86,6 +92,8 @@ impl ProcessorSpec {
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             auto_restart: entry.auto_restart,
+            stalled_after: entry.stalled_after,
+            stuck_after: entry.stuck_after,
             grace: DEFAULT_GRACE,
         }
     }
@@ -104,6 +112,8 @@ impl ProcessorSpec {
             concurrent: None,
             locks: Vec::new(),
             auto_restart: true,
+            stalled_after: DEFAULT_STALLED_AFTER,
+            stuck_after: DEFAULT_STUCK_AFTER,
             grace: DEFAULT_GRACE,
         }
     }
