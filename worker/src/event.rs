@@ -73,6 +73,8 @@ pub enum Event {
         total: u64,
         eta_seconds: Option<u64>,
     },
+    /// They are there.
+    ParametersMade { size: String },
     /// The worker is told to stop.
     Stopping { reason: String },
 }

@@ -87,10 +87,11 @@ async fn ask<T: DeserializeOwned>(
     let shown = format!("{} {}", program.display(), args.join(" "));
     let failed = |what: String| Failure::new(format!("`{shown}` failed: {what}"));
     let output = command(program, args, envs).output().await.map_err(|e| failed(e.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))
+    // The exit code only repeats what the answer says.
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        failed(if said.is_empty() { error.to_string() } else { said })
+    })
 }
 
 async fn make(
@@ -116,8 +117,6 @@ async fn make(
     while let Ok(Some(line)) = lines.next_line().await {
         if let Ok(Line { phase, done, total, eta_seconds }) = serde_json::from_str(&line) {
             let size = size.to_owned();
-            // The end is told once, below.
-            let done = done.min(total.saturating_sub(1));
             observer.tell(&Event::ParametersProgress { size, phase, done, total, eta_seconds });
         }
     }
@@ -125,7 +124,6 @@ async fn make(
     if !status.success() {
         return Err(failed(errors.await.unwrap_or_default()));
     }
-    let (size, phase) = (size.to_owned(), "done".to_owned());
-    observer.tell(&Event::ParametersProgress { size, phase, done: 1, total: 1, eta_seconds: None });
+    observer.tell(&Event::ParametersMade { size: size.to_owned() });
     Ok(())
 }

@@ -147,6 +147,13 @@ pub fn run(args: SealArgs) -> Result<u8, Failure> {
 /// What is to be sealed, and where. Everything that can be wrong with the command line or the
 /// pieces is found here, before anything is started or made.
 fn sectors(args: &SealArgs) -> Result<Vec<(Sector, PathBuf)>, Failure> {
+    if !args.size.is_test_size() && (args.ticket.is_none() || args.seed.is_none()) {
+        return Err(Failure::new(format!(
+            "a {} sector is the network's: --ticket and --seed are the chain's to give",
+            args.size.size_name()
+        ))
+        .hint("for practice there are 2KiB, 8MiB and 512MiB"));
+    }
     let files: Vec<_> = args.pieces.iter().map(|path| piece(path)).collect::<Result<_, _>>()?;
     let pieces = lay_out(args.size, &files).map_err(|message| {
         Failure::new(message).hint(

@@ -118,13 +118,21 @@ impl Show {
 
     /// Off a terminal: a line now and then, so that nobody takes a long stage for a hang.
     fn progress_line(&self, key: &str, title: &str, phase: &str, done: u64, total: u64) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = told.entry(key.to_owned()).or_insert_with(Instant::now);
-        if at.elapsed() >= LINE_INTERVAL {
-            *at = Instant::now();
+        if self.is_due(key) {
             let percent = done.saturating_mul(100) / total.max(1);
             self.stage_line(&format!("{title} {phase}, {percent}%"));
         }
+    }
+
+    /// Whether it is time for another line about something long.
+    fn is_due(&self, key: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = told.entry(key.to_owned()).or_insert_with(Instant::now);
+        let due = last.elapsed() >= LINE_INTERVAL;
+        if due {
+            *last = Instant::now();
+        }
+        due
     }
 
     fn stage_started(&self, sector: &str, stage: Stage, attempt: u32) {
@@ -172,23 +180,26 @@ impl Show {
             Event::ParametersProgress { size, phase, done, total, eta_seconds } => {
                 self.parameters(size, phase, *done, *total, *eta_seconds);
             }
+            Event::ParametersMade { size } => {
+                self.end_bar("parameters");
+                self.stage_line(&format!("{} made", parameters_title(size)));
+            }
             Event::Stopping { reason } => self.line(&format!("{reason}: stopping the processors")),
             other => self.processor_event(other),
         }
     }
 
     fn parameters(&self, size: &str, phase: &str, done: u64, total: u64, eta: Option<u64>) {
-        let title = format!("parameters of {size}");
-        if done >= total {
-            self.end_bar("parameters");
-            return self.stage_line(&format!("{title} made"));
-        }
+        let title = parameters_title(size);
         if self.terminal {
-            return self.progress("parameters", &title, phase, done, total, "");
+            return self.progress("parameters", &title, phase, done, total, "bytes");
+        }
+        if !self.is_due("parameters") {
+            return;
         }
         let left = eta.map(|s| format!(", {} left", HumanDuration(Duration::from_secs(s))));
         let percent = done.saturating_mul(100) / total.max(1);
-        self.stage_line(&format!("{title}: {phase}, {percent}%{}", left.unwrap_or_default()));
+        self.stage_line(&format!("{title} {phase}, {percent}%{}", left.unwrap_or_default()));
     }
 
     fn processor_event(&self, event: &Event) {
@@ -233,6 +244,10 @@ fn key(sector: &str, stage: Stage) -> String {
 
 fn title(sector: &str, stage: Stage) -> String {
     format!("{sector} {stage:<10}", stage = stage.name())
+}
+
+fn parameters_title(size: &str) -> String {
+    format!("test parameters of {size}, once:")
 }
 
 fn style(unit: &str) -> ProgressStyle {

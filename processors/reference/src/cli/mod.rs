@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line.
+
+mod params;
+
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use sealpipe_protocol::{PROTOCOL_ENV, Stage, placement::CpuList, serve};
+
+use crate::{front::Reference, helper};
+
+/// Exit code of a wrong use: a start that cannot be served.
+const EXIT_USAGE: u8 = 2;
+
+const ABOUT: &str = "Seals Filecoin sectors on the CPU with filecoin-proofs: every stage, slowly \
+                     and exactly as the network does";
+
+const EXAMPLES: &str = "\
+Examples:
+  sealpipe-reference                                as a processor: a worker starts it like this
+  sealpipe-reference params make --size 2KiB        make Groth16 parameters for tests
+  sealpipe-reference params status --size 32GiB     are the network's parameters here?
+
+The library's settings (FIL_PROOFS_PARAMETER_CACHE, FIL_PROOFS_PARENT_CACHE, …) are obeyed.";
+
+const FRIENDLY: &str = "\
+This is a processor of sealpipe: a worker starts it and speaks to it over its stdin and stdout, one
+JSON object a line. There is nothing to type here.
+
+  sealpipe-reference --help     what else it can do
+  sealpipe run                  starts the worker, which starts this program when it needs it
+";
+
+#[derive(Debug, Parser)]
+#[command(name = "sealpipe-reference", version, about = ABOUT, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve as a processor: what a worker starts
+    Processor {
+        /// The stage that it is started for; all stages are served
+        #[arg(value_parser = stage)]
+        stage: Stage,
+    },
+    /// Make Groth16 parameters for tests, or look for them
+    #[command(subcommand)]
+    Params(params::Command),
+    /// Run one task for the process that started this one
+    #[command(hide = true)]
+    Helper {
+        /// Process id of the front
+        #[arg(long)]
+        parent: u32,
+        /// The cpus to run on
+        #[arg(long)]
+        cpus: Option<CpuList>,
+    },
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        None if io::stdin().is_terminal() => {
+            eprint!("{FRIENDLY}");
+            ExitCode::SUCCESS
+        }
+        None => serve::serve(Reference::new()),
+        Some(Command::Processor { stage }) => processor(stage),
+        Some(Command::Params(command)) => params::main(&command),
+        Some(Command::Helper { parent, cpus }) => helper::main(parent, cpus),
+    }
+}
+
+fn processor(stage: Stage) -> ExitCode {
+    if std::env::var_os(PROTOCOL_ENV).is_some() {
+        return serve::serve(Reference::new());
+    }
+    eprintln!("error: {PROTOCOL_ENV} is not set, so no sealpipe worker started this processor");
+    eprintln!(
+        "hint: the line protocol of vc-processors is not spoken for `{stage}` by this version; \
+         start it by a sealpipe worker, or set {PROTOCOL_ENV}=1.0 and speak that"
+    );
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn stage(name: &str) -> Result<Stage, String> {
+    name.parse().map_err(|error: sealpipe_protocol::TaskError| {
+        let hint = error.data.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        format!("{}{hint}", error.message)
+    })
+}
