@@ -21,7 +21,7 @@ build: setup ## the worker and the processors
 
 seal: build ## seal a 2KiB sector of real data and show its verified proof
 	@mkdir -p $(dir $(OUT))
-	@head -c 2000 README.md > $(dir $(OUT))piece.bin
+	@head -c 2000 LICENSE-APACHE > $(dir $(OUT))piece.bin
 	$(BIN)/sealpipe seal --size 2KiB --piece $(dir $(OUT))piece.bin --out $(OUT)
 
 test: build ## all tests

@@ -49,12 +49,12 @@ fn scheme_b_on_its_machine_is_fine_and_summed_up() {
         output.out,
         "\
 STAGE   CPUS                                       NODE  SLOTS  LOCKS  GPU  PROGRAM
-pc1 #0  0-41                                       0     14     -      -    /opt/sealpipe-pc1 processor pc1
-pc1 #1  48-89                                      1     14     -      -    /opt/sealpipe-pc1 processor pc1
-pc2 #0  2,5,8,11,14,17,20,23                       -     -      gpu1   0    /opt/sealpipe-pc2 processor pc2
-pc2 #1  50,53,56,59,62,65,68,71                    -     -      gpu2   1    /opt/sealpipe-pc2 processor pc2
-c2 #0   2,5,8,11,14,17,20,23,26,29,32,35,42-47     -     -      gpu1   0    /opt/sealpipe-c2 processor c2
-c2 #1   50,53,56,59,62,65,68,71,74,77,80,83,90-95  -     -      gpu2   1    /opt/sealpipe-c2 processor c2
+pc1[0]  0-41                                       0     14     -      -    /opt/sealpipe-pc1 processor pc1
+pc1[1]  48-89                                      1     14     -      -    /opt/sealpipe-pc1 processor pc1
+pc2[0]  2,5,8,11,14,17,20,23                       -     -      gpu1   0    /opt/sealpipe-pc2 processor pc2
+pc2[1]  50,53,56,59,62,65,68,71                    -     -      gpu2   1    /opt/sealpipe-pc2 processor pc2
+c2[0]   2,5,8,11,14,17,20,23,26,29,32,35,42-47     -     -      gpu1   0    /opt/sealpipe-c2 processor c2
+c2[1]   50,53,56,59,62,65,68,71,74,77,80,83,90-95  -     -      gpu2   1    /opt/sealpipe-c2 processor c2
 at most at once: pc1 28, pc2 2, c2 2
 locks: gpu1 1, gpu2 1
 without an entry, served on first use: echo, add_pieces, tree_d, c1, verify, unseal

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Stdio};
 
+use rustix::process::getpid;
 use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
@@ -18,6 +19,7 @@ use super::Failure;
 use crate::{
     config::{Processors, program::REFERENCE},
     event::{Event, Observer},
+    supervisor::spawn::before_exec,
 };
 
 /// Longest piece of the program's stderr that is shown, in bytes.
@@ -76,6 +78,8 @@ fn command(program: &Path, args: &[&str], envs: &BTreeMap<String, String>) -> Co
     let mut command = Command::new(program);
     command.args(args).envs(envs).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // Making parameters takes minutes: nobody waits for them once this process is killed.
+    before_exec(&mut command, getpid(), None, None);
     command
 }
 

@@ -58,7 +58,7 @@ fn row(entry: &Entry, program: &Program) -> [String; HEADERS.len()] {
         _ => listed(&entry.gpus().unwrap_or_default()),
     };
     [
-        format!("{} #{}", entry.stage, entry.index),
+        format!("{}[{}]", entry.stage, entry.index),
         shown(entry.cpus.as_ref().map(ToString::to_string)),
         shown(entry.numa_preferred.map(|node| node.to_string())),
         shown(entry.concurrent.map(|slots| slots.to_string())),
