@@ -114,7 +114,8 @@ fn cannot_run(spec: &ProcessorSpec, error: &std::io::Error) -> StartError {
         std::io::ErrorKind::NotFound => "check the entry's `bin`, or that it is on the PATH",
         std::io::ErrorKind::PermissionDenied => "is it executable, and its directory readable?",
         std::io::ErrorKind::InvalidInput => {
-            "with `pinning = \"worker\"` all cpus of `cgroup.cpuset` have to exist"
+            "with `pinning = \"worker\"` the cpus of `cgroup.cpuset` and the node of \
+             `numa_preferred` have to exist"
         }
         _ => "is it a program of this machine's architecture?",
     };

@@ -13,7 +13,7 @@ pub mod lifecycle;
 mod link;
 mod observed;
 mod processor;
-mod spawn;
+pub(crate) mod spawn;
 pub mod spec;
 
 pub use self::{
