@@ -201,6 +201,7 @@ fn a_panic_and_bad_parameters_are_errors_of_their_task_alone() {
     let answer = echo.hear_response(1).0;
     assert_eq!(error_code(&answer), -32603);
     assert_eq!(answer["error"]["data"]["class"], "temporary");
+    assert_eq!(answer["error"]["message"], "the stage panicked: as asked");
     echo.run(2, "b", 1, json!({"payload": 1, "ticks": 2_000_000}));
     assert_eq!(error_code(&echo.hear_response(2).0), -32602);
     echo.run(3, "c", 1, json!({"payload": 1, "fail": "permanent"}));

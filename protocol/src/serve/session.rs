@@ -256,7 +256,7 @@ impl<P: Processor> Session<P> {
         let context = task.clone();
         let spawned = std::thread::Builder::new().name(stage.name().to_owned()).spawn(move || {
             let run = AssertUnwindSafe(|| session.processor.run(job, &context));
-            let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panic_error(&panic)));
+            let outcome = catch_unwind(run).unwrap_or_else(|panic| Err(panic_error(&*panic)));
             // The sector's lock is given back before the worker hears of the end.
             drop(context);
             // Nobody listens only while the process ends.
