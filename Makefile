@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test build setup lint schemas clean-demo help
+.PHONY: seal test build setup lint schemas fuzz bench-pipe clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -33,6 +33,12 @@ lint: setup ## formatting and clippy
 
 schemas: setup ## write schemas/ anew from the types
 	UPDATE_SCHEMAS=1 $(CARGO) test --release -p sealpipe-protocol --test schemas
+
+fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
+	protocol/fuzz/run
+
+bench-pipe: setup ## the pipe's speed against a plain copy
+	$(CARGO) run --release --locked -p sealpipe-protocol --example pipe_bench
 
 clean-demo: ## forget the sector of `make seal`
 	rm -rf $(TARGET)/demo

@@ -16,6 +16,12 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+/// What ends a line.
+pub const LINE_END: &[u8] = b"\n";
+
+/// Room that a read finds at least, in bytes: a pipe holds as much.
+const READ_BYTES: usize = 64 * 1024;
+
 /// The longest frame that is taken, in bytes without the line end. Shared, since it changes when
 /// `initialize` is answered.
 #[derive(Clone, Debug)]
@@ -79,7 +85,7 @@ impl FrameCodec {
 
     /// The next line with its end taken off, or `None` until more bytes come.
     fn next_line(&mut self, buffer: &mut BytesMut) -> Option<BytesMut> {
-        let end = buffer[self.scanned..].iter().position(|b| *b == b'\n');
+        let end = memchr::memchr(b'\n', &buffer[self.scanned..]);
         let Some(end) = end.map(|i| self.scanned + i) else {
             self.scanned = buffer.len();
             return None;
@@ -114,13 +120,19 @@ impl Decoder for FrameCodec {
                     }
                 }
                 // One byte more than the limit may be a carriage return.
-                None if self.skipping.is_some() || buffer.len() > limit + 1 => {
-                    self.skipping = Some(self.skipping.unwrap_or(0) + buffer.len());
-                    buffer.advance(buffer.len());
-                    self.scanned = 0;
+                None if self.skipping.is_some() || buffer.len() > limit.saturating_add(1) => {
+                    // A carriage return at the end may belong to the line end, and is not counted.
+                    let kept = usize::from(buffer.last() == Some(&b'\r'));
+                    let skipped = buffer.len() - kept;
+                    self.skipping = Some(self.skipping.unwrap_or(0) + skipped);
+                    buffer.advance(skipped);
+                    self.scanned = kept;
                     return Ok(None);
                 }
-                None => return Ok(None),
+                None => {
+                    buffer.reserve(READ_BYTES);
+                    return Ok(None);
+                }
             }
         }
     }
@@ -140,9 +152,9 @@ impl Encoder<Bytes> for FrameCodec {
     type Error = io::Error;
 
     fn encode(&mut self, frame: Bytes, buffer: &mut BytesMut) -> io::Result<()> {
-        buffer.reserve(frame.len() + 1);
+        buffer.reserve(frame.len() + LINE_END.len());
         buffer.put_slice(&frame);
-        buffer.put_u8(b'\n');
+        buffer.put_slice(LINE_END);
         Ok(())
     }
 }
@@ -185,6 +197,9 @@ mod tests {
         check("12345678\n", &[line("12345678")]);
         check("12345678\r\n", &[line("12345678")]);
         check("123456789\n{}\n", &[Frame::TooLong { bytes: 9 }, line("{}")]);
+        check("123456789\r\n{}\n", &[Frame::TooLong { bytes: 9 }, line("{}")]);
+        check("123456789\rab\r\r\n", &[Frame::TooLong { bytes: 13 }]);
+        check("123456789\r", &[Frame::CutOff { bytes: 10 }]);
         check("{}\n{\"a", &[line("{}"), Frame::CutOff { bytes: 3 }]);
         check("\r\r\n", &[line("\r")]);
     }

@@ -5,7 +5,7 @@
 //! An untagged enum over raw values cannot tell `"result": null` from an absent one, so the members
 //! are looked at one by one. Unknown members are ignored.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap, io};
 
 use jsonrpsee::types::{ErrorObject, ErrorObjectOwned, Id, TwoPointZero};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -104,33 +104,30 @@ pub fn parse(frame: &[u8]) -> Result<Message<'_>, Box<Malformed>> {
             let text = "batches are not part of this protocol".to_owned();
             return Err(malformed(Id::Null, Code::InvalidRequest, text));
         }
-        Err(error) if error.is_data() => {
-            let text = format!("expected one JSON object, no batch: {error}");
-            return Err(malformed(Id::Null, Code::InvalidRequest, text));
-        }
+        Err(error) if error.is_data() => return Err(no_envelope(text, &error)),
         Err(error) => {
             return Err(malformed(Id::Null, Code::ParseError, format!("not JSON: {error}")));
         }
     };
-    let id = envelope.id.map(|raw| serde_json::from_str::<Id>(raw.get()));
-    let known_id = match &id {
-        Some(Ok(id)) => id.clone().into_owned(),
+    let id = envelope.id.map(read_id);
+    let known_id = || match &id {
+        Some(Some(id)) => id.clone().into_owned(),
         _ => Id::Null,
     };
     let is_response =
         envelope.method.is_none() && (envelope.result.is_some() || envelope.error.is_some());
     let fail = |message: String| {
         let error = TaskError::new(Code::InvalidRequest, message);
-        Box::new(Malformed { id: known_id.clone(), error, is_response })
+        Box::new(Malformed { id: known_id(), error, is_response })
     };
     let two = envelope.jsonrpc.map(|raw| serde_json::from_str::<TwoPointZero>(raw.get()));
     if !matches!(two, Some(Ok(_))) {
         return Err(fail("`jsonrpc` is \"2.0\"".into()));
     }
-    if matches!(id, Some(Err(_))) {
+    if matches!(id, Some(None)) {
         return Err(fail("`id` is a string, a number from 0 to 2^64 - 1, or null".into()));
     }
-    let id = id.and_then(Result::ok);
+    let id = id.clone().flatten();
     match envelope.method {
         Some(method) => request(method, id, &envelope).map_err(fail),
         None if is_response => response(id, &envelope).map_err(fail),
@@ -138,14 +135,41 @@ pub fn parse(frame: &[u8]) -> Result<Message<'_>, Box<Malformed>> {
     }
 }
 
+/// An id, if it is one. By hand: to `Id`'s own reading all but the first of its forms are errors at
+/// first, which takes longer than the rest of a small envelope.
+fn read_id(raw: &RawValue) -> Option<Id<'_>> {
+    let text = raw.get();
+    match text.as_bytes().first()? {
+        b'n' => Some(Id::Null),
+        b'"' => serde_json::from_str::<Text>(text).ok().map(|text| Id::Str(text.0)),
+        _ => text.parse().ok().map(Id::Number),
+    }
+}
+
+/// A string, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// JSON that is no envelope: no object at all, or one with a member given twice. Of such a member
+/// the last one says to whom the answer goes, and that a response gets none.
+fn no_envelope(text: &str, error: &serde_json::Error) -> Box<Malformed> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    let has = |name| members.contains_key(name);
+    let id = members.get("id").and_then(|raw| read_id(raw));
+    Box::new(Malformed {
+        id: id.map_or(Id::Null, Id::into_owned),
+        error: TaskError::new(Code::InvalidRequest, format!("expected one JSON object: {error}")),
+        is_response: !has("method") && (has("result") || has("error")),
+    })
+}
+
 fn request<'a>(
     method: &'a RawValue,
     id: Option<Id<'a>>,
     envelope: &Envelope<'a>,
 ) -> Result<Message<'a>, String> {
-    let method: Cow<'a, str> =
-        Deserialize::deserialize(&mut serde_json::Deserializer::from_str(method.get()))
-            .map_err(|_| "`method` is a string".to_owned())?;
+    let Text(method) =
+        serde_json::from_str(method.get()).map_err(|_| "`method` is a string".to_owned())?;
     if envelope.result.is_some() || envelope.error.is_some() {
         return Err("a request has neither `result` nor `error`".into());
     }
@@ -217,7 +241,29 @@ pub fn result_frame<T: Serialize>(id: &Id<'_>, result: &T) -> Vec<u8> {
 }
 
 fn frame<T: Serialize>(message: &T) -> Vec<u8> {
-    serde_json::to_vec(message).expect("messages are plain data with string keys")
+    let mut frame = Growing(Vec::with_capacity(ROOM_BYTES));
+    serde_json::to_writer(&mut frame, message)
+        .expect("messages are plain data with string keys, and memory takes what is written");
+    frame.0
+}
+
+/// Room for what an envelope has around its content, in bytes.
+const ROOM_BYTES: usize = 128;
+
+/// A frame that grows ahead of what is written, so that the last brace after a large value does
+/// not move all of it.
+struct Growing(Vec<u8>);
+
+impl io::Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.reserve(bytes.len() + ROOM_BYTES);
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +315,9 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","id":1}"#, "malformed 1 -32600 false");
         check(r#"{"jsonrpc":"2.0","result":1}"#, "malformed null -32600 true");
         check(r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{}}"#, "malformed 1 -32600 true");
+        let twice = r#"{"jsonrpc":"2.0","id":1,"result":1,"result":2}"#;
+        check(twice, "malformed 1 -32600 true");
+        check(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, "malformed 2 -32600 false");
         assert!(parse(b"\xff").is_err());
     }
 

@@ -8,7 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::{TaskId, Version, error::ErrorData, placement::CpuList};
+use crate::{
+    Code, TaskError, TaskId, Version, error::ErrorData, placement::CpuList, value::object,
+};
 
 /// A request: what is asked and what is answered.
 pub trait Request {
@@ -25,6 +27,11 @@ pub trait Notification: Serialize + DeserializeOwned {
     /// The name on the wire.
     const METHOD: &'static str;
 }
+
+/// The methods that want no answer. As a request none of them exists, and no other method does as a
+/// notification.
+pub const NOTIFICATIONS: [&str; 3] =
+    [ProcessorStatus::METHOD, TaskProgress::METHOD, LogMessage::METHOD];
 
 /// Abilities beyond 1.0, by name; absent means no. What is not known is ignored.
 pub type Capabilities = BTreeMap<String, serde_json::Value>;
@@ -46,16 +53,17 @@ pub struct InitializeParams {
     #[schemars(length(min = 1))]
     pub protocol_versions: Vec<Version>,
     /// Who asks.
+    #[serde(deserialize_with = "object")]
     pub worker: Identity,
     /// The entry of the worker's configuration that this process serves, such as `pc1[0]`; for
     /// people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
     /// What the worker takes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: WorkerLimits,
     /// What the processor may use.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub placement: Placement,
     /// Abilities of the worker.
     #[serde(default, skip_serializing_if = "Capabilities::is_empty")]
@@ -185,6 +193,25 @@ pub struct StageOffer {
     /// Which implementation was chosen, such as `filecoin-proofs 19.1`; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub implementation: Option<String>,
+}
+
+impl WorkerLimits {
+    /// What the types cannot say: see the schema.
+    ///
+    /// # Errors
+    /// [`Code::InvalidParams`] with the member that is out of bounds.
+    pub fn validate(&self) -> Result<(), TaskError> {
+        let within = |member: &str, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            let text = format!("`limits.{member}` is from {least} to {most}, got {value}");
+            Err(TaskError::new(Code::InvalidParams, text))
+        };
+        within("maxFrameBytes", self.max_frame_bytes, 65_536, crate::MAX_INTEGER)?;
+        within("concurrent", self.concurrent.unwrap_or(1).into(), 1, 1_000_000)?;
+        within("graceMs", self.grace_ms, 0, 86_400_000)
+    }
 }
 
 /// `task/run`, worker to processor: one stage of one sector, open for hours.

@@ -2,11 +2,14 @@
 
 //! Values as they look on the wire: hex for 32 bytes, base64 for other bytes, ids.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::INLINE_VALUE_BYTES;
 
@@ -178,6 +181,47 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// Reads a member from an object only. What serde derives reads a struct from an array as well, its
+/// members in order.
+///
+/// # Errors
+/// What the reader says.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    Object::deserialize(reader).map(|object| object.0)
+}
+
+/// Reads an array of objects: see [`object`].
+///
+/// # Errors
+/// What the reader says.
+pub fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    reader: D,
+) -> Result<Vec<T>, D::Error> {
+    Vec::deserialize(reader).map(|all| all.into_iter().map(|object: Object<T>| object.0).collect())
+}
+
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        reader.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +238,29 @@ mod tests {
             assert!(bad.parse::<Bytes32>().unwrap_err().to_string().ends_with(why), "{bad}");
         }
         serde_json::from_str::<Bytes32>("[1,2]").unwrap_err();
+    }
+
+    #[test]
+    fn an_object_is_not_read_from_an_array() {
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Pair {
+            a: u32,
+            #[serde(default)]
+            b: u32,
+        }
+        #[derive(Deserialize)]
+        struct Holder {
+            #[serde(deserialize_with = "object")]
+            one: Pair,
+            #[serde(default, deserialize_with = "objects")]
+            many: Vec<Pair>,
+        }
+        let read = serde_json::from_str::<Holder>;
+        let held = read(r#"{"one":{"a":1,"x":2},"many":[{"a":3,"b":4}]}"#).unwrap();
+        assert_eq!((held.one, held.many), (Pair { a: 1, b: 0 }, vec![Pair { a: 3, b: 4 }]));
+        for odd in [r#"{"one":[1,2]}"#, r#"{"one":[]}"#, r#"{"one":{"a":1},"many":[[1,2]]}"#] {
+            assert!(read(odd).is_err(), "{odd}");
+        }
     }
 
     #[test]

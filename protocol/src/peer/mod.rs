@@ -9,6 +9,7 @@
 //! jsonrpsee's own async client is not used on pipes: it closes the connection, and so fails every
 //! open task, on a stray line, an empty line, an error with `id: null` or a late duplicate.
 
+mod memory;
 mod outbox;
 
 use std::{
@@ -24,7 +25,7 @@ use std::{
     task::Poll,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt as _, StreamExt as _};
 use jsonrpsee::{
     Extensions, MethodCallback, MethodResponse, Methods,
@@ -38,20 +39,18 @@ use jsonrpsee::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{oneshot, watch},
 };
-use tokio_util::{
-    bytes::Buf,
-    codec::{Encoder, FramedRead},
-};
+use tokio_util::codec::FramedRead;
 
+pub use self::memory::widen_pipe;
 use self::outbox::{Outbox, Outgoing, Refused};
 use crate::{
     Code, TaskError,
-    codec::{Frame, FrameCodec, FrameLimit},
+    codec::{Frame, FrameCodec, FrameLimit, LINE_END},
     message::{self, Message},
-    method::{Notification, Request},
+    method::{NOTIFICATIONS, Notification, Request},
 };
 
 /// Requests of the other side that may be open at a time.
@@ -267,6 +266,7 @@ impl Peer {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
+        memory::keep_freed();
         let mut options = options;
         let already_read = std::mem::take(&mut options.already_read);
         let shared = Arc::new(Shared {
@@ -399,15 +399,10 @@ fn empty_object() -> Box<RawValue> {
 }
 
 async fn write_loop<W: AsyncWrite + Unpin>(mut writer: W, shared: Arc<Shared>) {
-    let mut codec = FrameCodec::new(FrameLimit::default());
-    let mut buffer = BytesMut::new();
-    while let Some(outgoing) = shared.outbox.next().await {
-        let wrote = if outgoing.frame.is_empty() {
-            writer.flush().await
-        } else {
-            write_frame(&mut writer, &mut codec, &mut buffer, outgoing.frame).await
-        };
-        if let Err(error) = wrote {
+    let mut small = Vec::new();
+    let mut batch = Vec::new();
+    while shared.outbox.next_batch(&mut batch).await {
+        if let Err(error) = write_frames(&mut writer, &mut small, &batch).await {
             shared.outbox.abandon();
             // A reader that is gone is noticed by the read loop as well, which knows better why.
             if error.kind() != io::ErrorKind::BrokenPipe {
@@ -415,31 +410,38 @@ async fn write_loop<W: AsyncWrite + Unpin>(mut writer: W, shared: Arc<Shared>) {
             }
             return;
         }
-        if let Some(written) = outgoing.written {
+        for written in batch.drain(..).filter_map(|outgoing| outgoing.written) {
             let _ = written.send(());
         }
     }
     let _ = writer.shutdown().await;
 }
 
-async fn write_frame<W: AsyncWrite + Unpin>(
+/// Writes frames that belong together: small ones by one write of their copies, a bulk one from
+/// where it lies.
+async fn write_frames<W: AsyncWrite + Unpin>(
     writer: &mut W,
-    codec: &mut FrameCodec,
-    buffer: &mut BytesMut,
-    frame: Bytes,
+    small: &mut Vec<u8>,
+    batch: &[Outgoing],
 ) -> io::Result<()> {
-    codec.encode(frame, buffer)?;
-    while buffer.has_remaining() {
-        writer.write_buf(buffer).await?;
+    small.clear();
+    for Outgoing { frame, .. } in batch {
+        if frame.len() > outbox::SMALL_FRAME_BYTES {
+            writer.write_all_buf(&mut frame.clone().chain(LINE_END)).await?;
+        } else if !frame.is_empty() {
+            small.extend_from_slice(frame);
+            small.extend_from_slice(LINE_END);
+        }
     }
-    buffer.clear();
+    writer.write_all(small).await?;
     writer.flush().await
 }
 
 async fn read_loop<R: AsyncRead + Unpin>(reader: R, already_read: BytesMut, shared: Arc<Shared>) {
     let codec = FrameCodec::new(shared.options.limit.clone());
+    // Not put into the buffer of `FramedRead`, which looks there only once more has been read.
+    let reader = AsyncReadExt::chain(io::Cursor::new(already_read), reader);
     let mut frames = FramedRead::new(reader, codec);
-    frames.read_buffer_mut().unsplit(already_read);
     let why = loop {
         match frames.next().await {
             Some(Ok(Frame::Line(line))) => take_line(&shared, &line).await,
@@ -505,7 +507,8 @@ async fn take_request(
     let refuse = |code, message: String| {
         shared.respond(message::error_frame(&id, TaskError::new(code, message)));
     };
-    let Some(callback) = shared.methods.method(method) else {
+    let callback = shared.methods.method(method).filter(|_| !NOTIFICATIONS.contains(&method));
+    let Some(callback) = callback else {
         return refuse(Code::MethodNotFound, format!("no method is called {method:?}"));
     };
     {
@@ -571,7 +574,7 @@ async fn begin(
 
 fn take_notification(shared: &Arc<Shared>, method: &str, params: Option<&RawValue>) {
     let reason = match shared.methods.method(method) {
-        Some(MethodCallback::Sync(callback)) => {
+        Some(MethodCallback::Sync(callback)) if NOTIFICATIONS.contains(&method) => {
             let params = Params::new(Some(params.map_or("{}", RawValue::get)));
             let response = callback(Id::Null, params, usize::MAX, Extensions::new());
             if response.is_success() {

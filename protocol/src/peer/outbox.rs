@@ -82,18 +82,32 @@ impl Outbox {
         Ok(())
     }
 
-    /// The next frame to write; `None` once the box is closed and empty.
-    pub async fn next(&self) -> Option<Outgoing> {
+    /// Moves the frames to write next into the empty `batch`: one bulk frame, or small ones for one
+    /// write. `false` once the box is closed and empty.
+    pub async fn next_batch(&self, batch: &mut Vec<Outgoing>) -> bool {
         loop {
             {
                 let mut state = self.state();
-                let next = state.small.pop_front().or_else(|| state.bulk.pop_front());
-                if let Some(next) = next {
-                    state.bytes -= next.frame.len();
-                    return Some(next);
+                let mut bytes = 0;
+                while let Some(next) = state.small.pop_front() {
+                    bytes += next.frame.len();
+                    batch.push(next);
+                    let following = state.small.front().map_or(0, |next| next.frame.len());
+                    if bytes + following > SMALL_FRAME_BYTES {
+                        break;
+                    }
+                }
+                if batch.is_empty() {
+                    let bulk = state.bulk.pop_front();
+                    bytes = bulk.as_ref().map_or(0, |bulk| bulk.frame.len());
+                    batch.extend(bulk);
+                }
+                state.bytes -= bytes;
+                if !batch.is_empty() {
+                    return true;
                 }
                 if state.closed {
-                    return None;
+                    return false;
                 }
             }
             self.changed.notified().await;
@@ -121,6 +135,15 @@ mod tests {
         Outgoing { frame: vec![b'x'; bytes].into(), written: None }
     }
 
+    /// The lengths of the frames of each batch, until the box is empty.
+    async fn batches(outbox: &Outbox) -> Vec<Vec<usize>> {
+        let (mut batch, mut batches) = (Vec::new(), Vec::new());
+        while outbox.next_batch(&mut batch).await {
+            batches.push(batch.drain(..).map(|outgoing| outgoing.frame.len()).collect());
+        }
+        batches
+    }
+
     #[tokio::test]
     async fn small_frames_overtake_bulk_and_keep_their_order() {
         let outbox = Outbox::default();
@@ -128,11 +151,19 @@ mod tests {
             outbox.push(outgoing(bytes)).unwrap();
         }
         outbox.close();
-        let mut lengths = Vec::new();
-        while let Some(next) = outbox.next().await {
-            lengths.push(next.frame.len());
+        assert_eq!(batches(&outbox).await, [vec![1, 2], vec![100_000], vec![200_000]]);
+    }
+
+    #[tokio::test]
+    async fn small_frames_are_written_together_up_to_the_size_of_one() {
+        let outbox = Outbox::default();
+        for bytes in [SMALL_FRAME_BYTES, 1, SMALL_FRAME_BYTES - 1, 0, 1] {
+            outbox.push(outgoing(bytes)).unwrap();
         }
-        assert_eq!(lengths, [1, 2, 100_000, 200_000]);
+        outbox.close();
+        let expected = [vec![SMALL_FRAME_BYTES], vec![1, SMALL_FRAME_BYTES - 1, 0], vec![1]];
+        assert_eq!(batches(&outbox).await, expected);
+        assert_eq!(outbox.state().bytes, 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use jsonrpsee::RpcModule;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf};
 
 use super::*;
-use crate::method::{Empty, Ping, PingResult};
+use crate::method::{Empty, LogMessage, Ping, PingResult};
 
 struct OtherSide {
     lines: tokio::io::Lines<BufReader<ReadHalf<DuplexStream>>>,
@@ -36,6 +36,7 @@ fn methods() -> RpcModule<()> {
             Ok::<_, ErrorObjectOwned>(PingResult { open_tasks: 0 })
         })
         .unwrap();
+    module.register_method(LogMessage::METHOD, |_, (), _| Ok::<_, ErrorObjectOwned>(())).unwrap();
     module
         .register_async_method("slow", |_, _, _| async {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -53,6 +54,14 @@ fn methods() -> RpcModule<()> {
 
 /// A processor's end of a pipe that holds `pipe_bytes`, and the other side's.
 fn connect(pipe_bytes: usize) -> (Peer, OtherSide, Arc<Mutex<Vec<Oddity>>>) {
+    connect_after(pipe_bytes, "")
+}
+
+/// The same, when `already_read` has come before.
+fn connect_after(
+    pipe_bytes: usize,
+    already_read: &str,
+) -> (Peer, OtherSide, Arc<Mutex<Vec<Oddity>>>) {
     let (ours, theirs) = tokio::io::duplex(pipe_bytes);
     let (reader, writer) = tokio::io::split(ours);
     let oddities = Arc::new(Mutex::new(Vec::new()));
@@ -62,7 +71,7 @@ fn connect(pipe_bytes: usize) -> (Peer, OtherSide, Arc<Mutex<Vec<Oddity>>>) {
         outgoing_limit: FrameLimit::default(),
         answer_oddities: true,
         on_oddity: Box::new(move |oddity| seen.lock().unwrap().push(oddity)),
-        already_read: BytesMut::new(),
+        already_read: already_read.into(),
     };
     let peer = Peer::spawn(reader, writer, methods(), options);
     let (reader, writer) = tokio::io::split(theirs);
@@ -76,6 +85,24 @@ async fn every_request_gets_one_response_in_any_order() {
     other.say("{\"jsonrpc\":\"2.0\",\"id\":\"b\",\"method\":\"ping\"}\n").await;
     assert_eq!(other.hear().await, r#"{"jsonrpc":"2.0","id":"b","result":{"openTasks":0}}"#);
     assert_eq!(other.hear().await, r#"{"jsonrpc":"2.0","id":1,"result":"slow"}"#);
+}
+
+#[tokio::test]
+async fn what_has_come_before_is_taken_before_anything_more_comes() {
+    let line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+    let (_peer, mut other, _) = connect_after(4096, &format!("{line}{}", &line[..9]));
+    assert_eq!(other.hear().await, r#"{"jsonrpc":"2.0","id":1,"result":{"openTasks":0}}"#);
+    other.say(&line[9..]).await;
+    assert_eq!(other.hear().await, r#"{"jsonrpc":"2.0","id":1,"result":{"openTasks":0}}"#);
+}
+
+#[tokio::test]
+async fn a_request_in_the_form_of_a_notification_is_not_served_nor_the_reverse() {
+    let (_peer, mut other, oddities) = connect(4096);
+    other.say("{\"jsonrpc\":\"2.0\",\"method\":\"ping\"}\n").await;
+    other.say("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"log/message\"}\n").await;
+    assert!(other.hear().await.contains("-32601"));
+    assert!(matches!(oddities.lock().unwrap()[..], [Oddity::BadNotification { .. }]));
 }
 
 #[tokio::test]

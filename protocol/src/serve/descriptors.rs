@@ -19,6 +19,8 @@ use tokio::{
     net::{UnixStream, unix::pipe},
 };
 
+use crate::peer::widen_pipe;
+
 /// Private copies of stdin and stdout. Fd 0 then reads nothing, fd 1 goes to stderr.
 pub struct Descriptors {
     /// What the worker writes to.
@@ -45,6 +47,8 @@ impl Descriptors {
     /// Both ends on the runtime. Pipes and sockets are waited for; anything else (a terminal, a
     /// file) is read and written by tokio's blocking threads.
     pub fn into_async(self) -> io::Result<(Reader, Writer)> {
+        widen_pipe(&self.input);
+        widen_pipe(&self.output);
         let input = OwnedFd::from(self.input);
         let reader: Reader = match kind(&input)? {
             FileType::Fifo => Box::pin(pipe::Receiver::from_owned_fd(input)?),

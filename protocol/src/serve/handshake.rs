@@ -120,6 +120,9 @@ fn initialize(
             return (Some(message::error_frame(id, error)), Step::Wait);
         }
     };
+    if let Err(error) = granted.limits.validate() {
+        return (Some(message::error_frame(id, error)), Step::Wait);
+    }
     let chosen = version::negotiate(&granted.protocol_versions, Version::SUPPORTED);
     let Some(protocol_version) = chosen else {
         return (Some(unsupported(id, &granted)), Step::Exit(exit::UNSUPPORTED_VERSION));

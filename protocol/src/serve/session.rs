@@ -196,6 +196,9 @@ fn methods<P: Processor>(session: &Arc<Session<P>>) -> RpcModule<Arc<Session<P>>
         module
             .register_async_method(TaskRun::METHOD, |params, session, _| async move {
                 let params: TaskRunParams = read(TaskRun::METHOD, &params)?;
+                if params.attempt == 0 {
+                    return Err(TaskError::new(Code::InvalidParams, "`attempt` is from 1, got 0"));
+                }
                 Session::run_task((*session).clone(), params).await
             })
             .map(drop),
@@ -316,7 +319,7 @@ impl<P: Processor> Session<P> {
                 .retry(RetryWhere::OtherProcess, 0));
         }
         let newest = tasks.newest.get(task_id).copied().unwrap_or(0);
-        if *attempt == 0 || *attempt < newest {
+        if *attempt < newest {
             return Err(TaskError::new(
                 Code::InvalidInput,
                 format!("attempt {attempt} of `{task_id}`, of which {newest} was seen"),
@@ -360,7 +363,8 @@ impl Tasks {
     }
 }
 
-fn panic_error(panic: &(dyn std::any::Any + Send)) -> TaskError {
+/// What a task ends with whose thread panicked.
+pub(super) fn panic_error(panic: &(dyn std::any::Any + Send)) -> TaskError {
     let text = panic
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())

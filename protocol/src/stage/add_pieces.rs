@@ -22,6 +22,7 @@ pub struct Params {
     /// The registered seal proof; sector size, layers and porep id follow from it.
     pub proof: SealProof,
     /// The pieces, in order, filling the sector exactly.
+    #[serde(deserialize_with = "crate::value::objects")]
     pub pieces: Vec<PieceSource>,
     /// Where the unsealed data goes.
     pub unsealed_path: PathBuf,

@@ -35,6 +35,7 @@ pub struct Params {
     /// `Poseidon(comm_c, comm_r_last)`: the commitment to the replica.
     pub comm_r: Bytes32,
     /// The sector's pieces, in order, filling it exactly.
+    #[serde(deserialize_with = "crate::value::objects")]
     pub pieces: Vec<Piece>,
     /// The replica.
     pub sealed_path: PathBuf,

@@ -27,6 +27,7 @@ pub struct Params {
     #[schemars(range(max = crate::MAX_INTEGER))]
     pub sector_number: u64,
     /// The output of c1.
+    #[serde(deserialize_with = "crate::value::object")]
     pub c1: FileRef,
 }
 

@@ -207,7 +207,8 @@ impl Job {
 }
 
 fn read<P: StageParams>(stage: Stage, params: &RawValue) -> Result<P, TaskError> {
-    serde_json::from_str(params.get()).map_err(|error| {
+    let mut reader = serde_json::Deserializer::from_str(params.get());
+    crate::value::object(&mut reader).map_err(|error| {
         TaskError::new(Code::InvalidParams, format!("parameters of `{stage}`: {error}"))
     })
 }

@@ -29,6 +29,7 @@ pub struct Params {
     /// Randomness of the chain that the replica is bound to.
     pub ticket: Bytes32,
     /// The sector's pieces, in order, filling it exactly.
+    #[serde(deserialize_with = "crate::value::objects")]
     pub pieces: Vec<Piece>,
     /// Root of the tree over the unsealed data.
     pub comm_d: Bytes32,
