@@ -14,6 +14,7 @@
 
 pub mod codec;
 pub mod error;
+pub mod legacy;
 pub mod message;
 pub mod method;
 pub mod peer;

@@ -64,9 +64,12 @@ fn a_program_that_prints_rubbish_is_shown_with_some_of_it() {
     );
     check(
         r#"bin = "/bin/sh"
-           args = ["-c", "echo tree_d processor ready; sleep 100"]
+           args = ["-c", "test $SEALPIPE_PROTOCOL && echo tree_d processor ready; sleep 100"]
            stable_wait = "1s""#,
-        &["tree_d processor ready", "hint: it speaks the older line protocol of vc-processors"],
+        &[
+            "it said \"tree_d processor ready\" once, and not again in 1s",
+            "hint: where it needs longer",
+        ],
     );
 }
 

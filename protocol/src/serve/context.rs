@@ -61,7 +61,8 @@ struct State {
 pub struct TaskContext {
     task_id: TaskId,
     attempt: u32,
-    peer: Peer,
+    /// Who is told; nobody where the protocol has no words for it.
+    peer: Option<Peer>,
     lock: Option<SectorLock>,
     state: Mutex<State>,
     stopped: Condvar,
@@ -69,6 +70,15 @@ pub struct TaskContext {
 
 impl TaskContext {
     pub(super) fn new(task_id: TaskId, attempt: u32, peer: Peer, lock: Option<SectorLock>) -> Self {
+        Self::with(task_id, attempt, Some(peer), lock)
+    }
+
+    /// A task whose progress nobody hears of, and whose log goes to stderr.
+    pub(super) fn unheard(task_id: TaskId, lock: Option<SectorLock>) -> Self {
+        Self::with(task_id, 1, None, lock)
+    }
+
+    fn with(task_id: TaskId, attempt: u32, peer: Option<Peer>, lock: Option<SectorLock>) -> Self {
         // Even a stage that never reports gives signs of life.
         let latest =
             Progress { phase: "running".into(), unit: "steps".into(), ..Progress::default() };
@@ -139,7 +149,11 @@ impl TaskContext {
         }
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(MAX_LOG_BYTES));
-        self.peer.notify(&LogMessage {
+        let Some(peer) = &self.peer else {
+            eprintln!("{level:?}: {message}");
+            return;
+        };
+        peer.notify(&LogMessage {
             level,
             message,
             task_id: Some(self.task_id.clone()),
@@ -162,8 +176,9 @@ impl TaskContext {
         if state.ended || !is_due {
             return;
         }
+        let Some(peer) = &self.peer else { return };
         let progress = &state.latest;
-        self.peer.notify(&TaskProgress {
+        peer.notify(&TaskProgress {
             task_id: self.task_id.clone(),
             attempt: self.attempt,
             phase: progress.phase.clone(),

@@ -45,6 +45,7 @@
 mod context;
 mod descriptors;
 mod handshake;
+mod legacy;
 mod session;
 
 use std::process::ExitCode;
@@ -131,6 +132,18 @@ pub mod exit {
     pub const UNSUPPORTED_VERSION: u8 = 3;
     /// `initialize` was refused for another reason: the placement, or what the processor needs.
     pub const REFUSED: u8 = 4;
+}
+
+/// Serves `processor` as a process that was started for one stage: by a sealpipe worker, or, without
+/// its [variable](crate::PROTOCOL_ENV), by a damocles-worker through the [line protocol](crate::legacy)
+/// of vc-processors.
+///
+/// Call it first thing in `main`: before it no thread may exist.
+pub fn serve_stage(stage: Stage, processor: impl Processor) -> ExitCode {
+    match std::env::var_os(crate::PROTOCOL_ENV) {
+        Some(_) => serve(processor),
+        None => legacy::serve(stage, processor),
+    }
 }
 
 /// Serves `processor` on this process' stdin and stdout until the worker has had enough.

@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, Signal, getpid, kill_process_group},
     thread::CpuSet,
 };
-use sealpipe_protocol::{PROTOCOL_ENV, Version, placement::CpuList};
+use sealpipe_protocol::{PROTOCOL_ENV, Version, legacy, placement::CpuList};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child as TokioChild, ChildStderr, ChildStdin, ChildStdout, Command},
@@ -24,7 +24,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ProcessorSpec, spawn::before_exec};
+use super::{ProcessorSpec, connection::Dialect, spawn::before_exec};
 use crate::{config::Pinning, topology::PLANNING_ENVS};
 
 /// Lines of stderr that are kept, to show when the process dies.
@@ -66,7 +66,10 @@ pub struct Child {
 
 impl Child {
     /// Starts a processor. The ends of its stdin and stdout are the caller's.
-    pub fn spawn(spec: &ProcessorSpec) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+    pub fn spawn(
+        spec: &ProcessorSpec,
+        dialect: Dialect,
+    ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let mut command = Command::new(&spec.program.bin);
         command.args(&spec.program.args);
         if !spec.inherit_envs {
@@ -76,8 +79,20 @@ impl Child {
         for name in PLANNING_ENVS {
             command.env_remove(name);
         }
-        let offered: Vec<_> = Version::SUPPORTED.iter().map(ToString::to_string).collect();
-        command.env(PROTOCOL_ENV, offered.join(",")).envs(&spec.envs);
+        match dialect {
+            Dialect::Protocol => {
+                let offered: Vec<_> = Version::SUPPORTED.iter().map(ToString::to_string).collect();
+                command.env(PROTOCOL_ENV, offered.join(","));
+            }
+            Dialect::Legacy => {
+                // A worker of damocles may have started this one; it is not the processor's parent.
+                for name in [PROTOCOL_ENV, legacy::CPUSET_ENV, legacy::GROUP_ENV, legacy::NUMA_ENV]
+                {
+                    command.env_remove(name);
+                }
+            }
+        }
+        command.envs(&spec.envs);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let cpus = spec.placement.cpus.as_ref().filter(|_| spec.pinning == Pinning::Worker);

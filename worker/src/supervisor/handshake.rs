@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sealpipe_protocol::{
-    Stage, TaskError, Version,
+    TaskError, Version,
     method::{
         Identity, Initialize, InitializeParams, InitializeResult, Placement, StageOffer,
         WorkerLimits,
@@ -17,6 +17,8 @@ use tokio::{sync::Notify, time::timeout};
 use super::{
     ProcessorSpec,
     child::{Child, describe_exit},
+    connection::{Connection, Dialect},
+    legacy,
     link::Link,
     observed,
 };
@@ -28,8 +30,11 @@ use crate::{
 /// Lines of rubbish before the answer to `initialize` after which nothing good is expected.
 const RUBBISH_LINES: u32 = 20;
 
+/// What is said of a program that prints something else.
+const NO_PROCESSOR: &str = "stdout carries messages only; is it a processor of this protocol?";
+
 /// How long the process may take to be gone once its stdout ended.
-const EXIT_AFTER_EOF: Duration = Duration::from_secs(1);
+pub(super) const EXIT_AFTER_EOF: Duration = Duration::from_secs(1);
 
 /// Why a processor could not be started: one message with a hint, for people.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,16 +53,28 @@ pub struct StartError {
 /// A process that answered.
 pub struct Started {
     pub child: Child,
-    pub link: Arc<Link>,
+    pub link: Connection,
     pub identity: Identity,
     pub offer: StageOffer,
 }
 
-/// Starts the process of an entry and exchanges the first words with it. A process that does not
-/// answer well is killed.
-pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started, StartError> {
+/// Starts the process of an entry and exchanges the first words with it, in the dialect that it is
+/// known for or turns out to speak. A process that does not answer well is killed.
+pub async fn start(
+    spec: &ProcessorSpec,
+    dialect: &mut Dialect,
+    observer: &Observer,
+) -> Result<Started, StartError> {
+    if *dialect == Dialect::Legacy {
+        let started = legacy::start(spec, observer).await;
+        if started.is_err() {
+            // Another program may stand there now.
+            *dialect = Dialect::Protocol;
+        }
+        return started;
+    }
     let (mut child, stdin, stdout) =
-        Child::spawn(spec).map_err(|error| cannot_run(spec, &error))?;
+        Child::spawn(spec, Dialect::Protocol).map_err(|error| cannot_run(spec, &error))?;
     let rubbish = Arc::new(Notify::new());
     let link = Arc::new(Link::new(spec, stdin, stdout, observer.clone(), rubbish.clone()));
     let word = first_word(spec);
@@ -68,6 +85,7 @@ pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started,
                     link.agree_on(&result.limits);
                     match check(spec, &child, result) {
                         Ok((identity, offer)) => {
+                            let link = Connection::Protocol(link);
                             return Ok(Started { child, link, identity, offer });
                         }
                         Err(failure) => failure,
@@ -80,12 +98,19 @@ pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started,
         () = rubbish_heard(&link, &rubbish) => rubbish_failure(&link),
     };
     child.kill().await;
+    if link.is_legacy() {
+        // From the start again: what is done for it is done before the program runs.
+        let started = legacy::start(spec, observer).await;
+        *dialect = if started.is_ok() { Dialect::Legacy } else { Dialect::Protocol };
+        return started;
+    }
     let (message, hint) = failure;
     let last_words = child.last_words().await;
     Err(StartError { processor: spec.id.to_string(), message, hint, last_words })
 }
 
-type Failure = (String, Option<String>);
+/// What happened, and what to do next.
+pub type Failure = (String, Option<String>);
 
 fn first_word(spec: &ProcessorSpec) -> InitializeParams {
     let placement = match spec.pinning {
@@ -108,7 +133,7 @@ fn first_word(spec: &ProcessorSpec) -> InitializeParams {
     }
 }
 
-fn cannot_run(spec: &ProcessorSpec, error: &std::io::Error) -> StartError {
+pub(super) fn cannot_run(spec: &ProcessorSpec, error: &std::io::Error) -> StartError {
     let program = spec.program.bin.display();
     let hint = match error.kind() {
         std::io::ErrorKind::NotFound => "check the entry's `bin`, or that it is on the PATH",
@@ -169,7 +194,7 @@ fn check_device(spec: &ProcessorSpec, offer: &StageOffer) -> Result<(), Failure>
     }
 }
 
-fn check_placement(spec: &ProcessorSpec, child: &Child) -> Result<(), Failure> {
+pub(super) fn check_placement(spec: &ProcessorSpec, child: &Child) -> Result<(), Failure> {
     if spec.pinning == Pinning::Off {
         return Ok(());
     }
@@ -210,7 +235,7 @@ fn not_answered(spec: &ProcessorSpec, link: &Link) -> Failure {
                 "it printed what is no message and did not answer `initialize` in {}: {odd}",
                 humantime::format_duration(spec.stable_wait)
             ),
-            Some(legacy_hint(spec.id.stage, &odd)),
+            Some(NO_PROCESSOR.to_owned()),
         );
     }
     (
@@ -225,23 +250,12 @@ fn not_answered(spec: &ProcessorSpec, link: &Link) -> Failure {
 }
 
 async fn rubbish_heard(link: &Link, rubbish: &Notify) {
-    while link.oddities() < RUBBISH_LINES {
+    while link.oddities() < RUBBISH_LINES && !link.is_legacy() {
         rubbish.notified().await;
     }
 }
 
 fn rubbish_failure(link: &Link) -> Failure {
     let odd = link.first_oddity().unwrap_or_default();
-    (
-        format!("it prints what is no message on its stdout: {odd}"),
-        Some("stdout carries messages only; is it a processor of this protocol?".to_owned()),
-    )
-}
-
-fn legacy_hint(stage: Stage, oddity: &str) -> String {
-    if oddity.contains(&format!("{stage} processor ready")) {
-        return "it speaks the older line protocol of vc-processors, which is not served"
-            .to_owned();
-    }
-    "stdout carries messages only; is it a processor of this protocol?".to_owned()
+    (format!("it prints what is no message on its stdout: {odd}"), Some(NO_PROCESSOR.to_owned()))
 }

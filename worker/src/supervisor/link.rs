@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use jsonrpsee::RpcModule;
 use sealpipe_protocol::{
     Code, TaskError, TaskId,
     codec::FrameLimit,
+    legacy,
     method::{
         LogMessage, Notification, ProcessorLimits, ProcessorState, ProcessorStatus, Request,
         Shutdown, ShutdownMode, ShutdownParams, TaskCancel, TaskCancelParams, TaskProgress,
@@ -76,6 +77,8 @@ struct Shared {
     heard_at: Mutex<Instant>,
     oddities: AtomicU32,
     first_oddity: Mutex<Option<String>>,
+    legacy_line: String,
+    is_legacy: AtomicBool,
     odd: Arc<Notify>,
     ended: Notify,
     tasks_done: AtomicU64,
@@ -95,6 +98,13 @@ impl Shared {
     }
 
     fn oddity(&self, oddity: &Oddity) {
+        let said = match oddity {
+            Oddity::NotAMessage { excerpt, .. } => excerpt.trim() == self.legacy_line,
+            _ => false,
+        };
+        if said && !self.is_legacy.swap(true, Ordering::Relaxed) {
+            return self.odd.notify_one();
+        }
         let text = oddity.to_string();
         let count = self.oddities.fetch_add(1, Ordering::Relaxed) + 1;
         if count <= SHOWN_ODDITIES {
@@ -132,6 +142,8 @@ impl Link {
             heard_at: Mutex::new(Instant::now()),
             oddities: AtomicU32::new(0),
             first_oddity: Mutex::default(),
+            legacy_line: legacy::ready_line(spec.id.stage),
+            is_legacy: AtomicBool::new(false),
             odd,
             ended: Notify::new(),
             tasks_done: AtomicU64::new(0),
@@ -170,6 +182,11 @@ impl Link {
     /// The peer, for the handshake.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// Whether it said what only a processor of vc-processors says.
+    pub fn is_legacy(&self) -> bool {
+        self.shared.is_legacy.load(Ordering::Relaxed)
     }
 
     /// Lines so far that were no message.

@@ -8,7 +8,9 @@
 //! Nothing of a stage is computed here, and nothing of a sector is known.
 
 mod child;
+mod connection;
 mod handshake;
+mod legacy;
 pub mod lifecycle;
 mod link;
 mod observed;

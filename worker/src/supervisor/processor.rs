@@ -17,9 +17,9 @@ use tokio::{
 use super::{
     ProcessorSpec, StartError,
     child::{Child, describe_exit},
+    connection::{Connection, Dialect},
     handshake::{self, Started},
     lifecycle::{Life, Lifecycle, Next},
-    link::Link,
 };
 use crate::event::{Event, Observer, millis};
 
@@ -47,7 +47,7 @@ pub enum State {
 #[derive(Clone)]
 pub struct Ready {
     /// The connection.
-    pub link: Arc<Link>,
+    pub link: Connection,
     /// What it offers for the entry's stage.
     pub offer: StageOffer,
     /// Its process id.
@@ -144,10 +144,11 @@ impl Supervisor {
         }
         let mut lifecycle = Lifecycle::default();
         let mut ever_started = false;
+        let mut dialect = Dialect::default();
         loop {
             self.state.send_replace(State::Starting);
             let started = tokio::select! {
-                started = handshake::start(&self.spec, &self.observer) => started,
+                started = handshake::start(&self.spec, &mut dialect, &self.observer) => started,
                 // Dropping the half-started child kills it.
                 () = stop_asked(&mut self.commands) => break,
             };
@@ -214,7 +215,7 @@ impl Supervisor {
             processor: processor.clone(),
             pid,
             program: self.spec.program.bin.display().to_string(),
-            identity: format!("{} {}", identity.name, identity.version),
+            identity: format!("{} {}", identity.name, identity.version).trim_end().to_owned(),
             max_concurrent: offer.max_concurrent,
             device: offer.device.clone(),
             implied: self.spec.id.index.is_none(),
@@ -251,7 +252,7 @@ impl Supervisor {
     }
 
     /// Asks, closes stdin, waits for the grace, kills, reaps.
-    async fn stop_child(&self, child: &mut Child, link: &Link, mode: ShutdownMode) {
+    async fn stop_child(&self, child: &mut Child, link: &Connection, mode: ShutdownMode) {
         self.state.send_replace(State::Stopped);
         let pid = child.pid().as_raw_nonzero().get();
         link.shut_down(mode).await;
@@ -264,7 +265,7 @@ impl Supervisor {
         }
         let graceful = async {
             link.idle().await;
-            link.peer().close();
+            link.close();
             child.wait().await
         };
         let killed = timeout(self.spec.grace, graceful).await.is_err();

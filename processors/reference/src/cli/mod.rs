@@ -10,12 +10,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use sealpipe_protocol::{PROTOCOL_ENV, Stage, placement::CpuList, serve};
+use sealpipe_protocol::{Stage, placement::CpuList, serve};
 
 use crate::{front::Reference, helper};
-
-/// Exit code of a wrong use: a start that cannot be served.
-const EXIT_USAGE: u8 = 2;
 
 const ABOUT: &str = "Seals Filecoin sectors on the CPU with filecoin-proofs: every stage, slowly \
                      and exactly as the network does";
@@ -46,8 +43,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve as a processor: what a worker starts
+    ///
+    /// With SEALPIPE_PROTOCOL in the environment all stages are served to a sealpipe worker; without
+    /// it this one to a damocles-worker, in the line protocol of vc-processors.
     Processor {
-        /// The stage that it is started for; all stages are served
+        /// The stage that it is started for
         #[arg(value_parser = stage)]
         stage: Stage,
     },
@@ -74,22 +74,10 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         None => serve::serve(Reference::new()),
-        Some(Command::Processor { stage }) => processor(stage),
+        Some(Command::Processor { stage }) => serve::serve_stage(stage, Reference::new()),
         Some(Command::Params(command)) => params::main(&command),
         Some(Command::Helper { parent, cpus }) => helper::main(parent, cpus),
     }
-}
-
-fn processor(stage: Stage) -> ExitCode {
-    if std::env::var_os(PROTOCOL_ENV).is_some() {
-        return serve::serve(Reference::new());
-    }
-    eprintln!("error: {PROTOCOL_ENV} is not set, so no sealpipe worker started this processor");
-    eprintln!(
-        "hint: the line protocol of vc-processors is not spoken for `{stage}` by this version; \
-         start it by a sealpipe worker, or set {PROTOCOL_ENV}=1.0 and speak that"
-    );
-    ExitCode::from(EXIT_USAGE)
 }
 
 fn stage(name: &str) -> Result<Stage, String> {

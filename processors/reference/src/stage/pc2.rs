@@ -20,6 +20,7 @@ use filecoin_proofs::{
 };
 use sealpipe_protocol::{
     Bytes32, Code, TaskError,
+    legacy::task::UNKNOWN_REPLICA,
     stage::{
         files,
         pc2::{Output, Params},
@@ -94,7 +95,12 @@ fn check_inputs(params: &Params) -> Result<(), TaskError> {
     sector_files::open_sized("the unsealed data", &params.unsealed_path, bytes)?;
     sector_files::check_tree_d(params.proof, &params.cache_dir, params.comm_d)?;
     for layer in 1..=params.proof.n_layers() {
-        sector_files::check_layer(params.proof, &params.cache_dir, layer, params.replica_id)?;
+        if params.replica_id == UNKNOWN_REPLICA {
+            let path = params.cache_dir.join(files::layer(layer));
+            sector_files::open_sized(&format!("layer {layer}"), &path, bytes)?;
+        } else {
+            sector_files::check_layer(params.proof, &params.cache_dir, layer, params.replica_id)?;
+        }
     }
     Ok(())
 }
