@@ -5,7 +5,7 @@
 //! The thin shell around the [`scheduler`](crate::scheduler), which decides.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -24,13 +24,28 @@ use tokio::{
 use crate::{
     config::Processors,
     event::Observer,
-    scheduler::{Place, Scheduler, StageLimit, Ticket},
+    scheduler::{Place, Rules, Scheduler, Sector, StageLimit, Ticket, Time},
     supervisor::{Processor, ProcessorSpec, StartError, State},
 };
 
 struct Inner {
     scheduler: Scheduler,
     waiters: HashMap<Ticket, oneshot::Sender<usize>>,
+    sectors: Sector,
+}
+
+/// A sector on its way through the stages, from its first task to its end: what the bound on sectors
+/// in flight counts. It ends when this is dropped.
+pub struct Journey {
+    fleet: Arc<Fleet>,
+    sector: Sector,
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        self.fleet.inner().scheduler.leave(self.sector);
+        self.fleet.pump();
+    }
 }
 
 /// The processors, and the tasks that wait for them.
@@ -39,6 +54,8 @@ pub struct Fleet {
     inner: Mutex<Inner>,
     watching: Mutex<Vec<JoinHandle<()>>>,
     stopping: AtomicBool,
+    /// What the scheduler's time counts from.
+    epoch: Instant,
 }
 
 /// A place for one task, given back when dropped.
@@ -98,15 +115,19 @@ impl Fleet {
             stage: processor.spec().id.stage,
             capacity: 0,
             locks: processor.spec().locks.iter().cloned().collect(),
+            weight: processor.spec().weight,
         });
-        let scheduler = Scheduler::new(
-            limits.collect::<BTreeMap<_, _>>(),
-            config.ext_locks.clone(),
-            places.collect(),
-        );
-        let inner = Mutex::new(Inner { scheduler, waiters: HashMap::new() });
+        let rules = Rules {
+            limits: limits.collect(),
+            locks: config.ext_locks.clone(),
+            policy: config.scheduling.policy,
+            sectors_in_flight: config.scheduling.sectors_in_flight,
+        };
+        let scheduler = Scheduler::new(rules, places.collect());
+        let inner = Mutex::new(Inner { scheduler, waiters: HashMap::new(), sectors: 0 });
         let stopping = AtomicBool::new(false);
-        let fleet = Arc::new(Self { processors, inner, watching: Mutex::default(), stopping });
+        let (watching, epoch) = (Mutex::default(), Instant::now());
+        let fleet = Arc::new(Self { processors, inner, watching, stopping, epoch });
         let watching = (0..fleet.processors.len()).map(|i| tokio::spawn(watch(fleet.clone(), i)));
         *fleet.watching() = watching.collect();
         fleet
@@ -137,11 +158,23 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits for a place for a task of a stage, and starts the stage's processors if need be.
+    /// A sector begins its way; it is in flight from its first task on.
+    pub fn begin_sector(self: &Arc<Self>) -> Journey {
+        let mut inner = self.inner();
+        inner.sectors += 1;
+        Journey { fleet: self.clone(), sector: inner.sectors }
+    }
+
+    /// Waits for a place for a task of a stage, and starts the stage's processors if need be. A task
+    /// of no sector is not held back by the bound on sectors in flight.
     ///
     /// # Errors
     /// Why none of them will ever take it.
-    pub async fn slot(self: &Arc<Self>, stage: Stage) -> Result<Slot, Arc<StartError>> {
+    pub async fn slot(
+        self: &Arc<Self>,
+        stage: Stage,
+        journey: Option<&Journey>,
+    ) -> Result<Slot, Arc<StartError>> {
         if let Some(why) = self.never(stage) {
             return Err(Arc::new(why));
         }
@@ -149,7 +182,7 @@ impl Fleet {
         let (granted_to, granted) = oneshot::channel();
         let ticket = {
             let mut inner = self.inner();
-            let ticket = inner.scheduler.request(stage);
+            let ticket = inner.scheduler.request(stage, journey.map(|journey| journey.sector));
             inner.waiters.insert(ticket, granted_to);
             ticket
         };
@@ -203,10 +236,14 @@ impl Fleet {
         })
     }
 
+    fn now(&self) -> Time {
+        self.epoch.elapsed()
+    }
+
     /// Hands out what can be handed out.
     fn pump(self: &Arc<Self>) {
         let mut inner = self.inner();
-        let (grants, wake) = inner.scheduler.grants(Instant::now());
+        let (grants, wake) = inner.scheduler.grants(self.now());
         for grant in grants {
             let waiter = inner.waiters.remove(&grant.ticket);
             if waiter.is_none_or(|waiter| waiter.send(grant.place).is_err()) {
@@ -217,7 +254,7 @@ impl Fleet {
         if let Some(at) = wake {
             let fleet = self.clone();
             tokio::spawn(async move {
-                sleep_until(at.into()).await;
+                sleep_until((fleet.epoch + at).into()).await;
                 fleet.pump();
             });
         }

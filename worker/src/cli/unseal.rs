@@ -94,7 +94,7 @@ pub fn run(args: UnsealArgs) -> Result<u8, Failure> {
     let sector = dir.record.sector.name();
     session::run(&config, &observer, async |fleet| {
         let id = task_id(&sector, Stage::Unseal).map_err(|e| Failure::new(e.to_string()))?;
-        let task = Task { sector: &sector, id, job: Job::Unseal(params) };
+        let task = Task { sector: &sector, id, journey: None, job: Job::Unseal(params) };
         let mut attempt = 0;
         let mut begin = |_: &str| -> Result<u32, StoreError> {
             attempt += 1;

@@ -48,7 +48,7 @@ pub fn run(args: VerifyArgs) -> Result<u8, Failure> {
     let sector = dir.record.sector.name();
     let valid = session::run(&config, &observer, async |fleet| {
         let id = task_id(&sector, Stage::Verify).map_err(|e| Failure::new(e.to_string()))?;
-        let task = Task { sector: &sector, id, job };
+        let task = Task { sector: &sector, id, journey: None, job };
         let mut attempt = 0;
         let mut begin = |_: &str| -> Result<u32, StoreError> {
             attempt += 1;

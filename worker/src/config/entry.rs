@@ -63,6 +63,8 @@ pub struct Entry {
     pub stuck_after: Duration,
     /// Who pins it to its cpus and memory.
     pub pinning: Pinning,
+    /// Its share of the stage's tasks beside other entries.
+    pub weight: u32,
     /// What it computes on; `None` leaves the choice to the program.
     pub device: Option<Device>,
     /// Where all of that is written.
@@ -114,6 +116,7 @@ impl Entry {
             stalled_after: DEFAULT_STALLED_AFTER,
             stuck_after: DEFAULT_STUCK_AFTER,
             pinning: Pinning::default(),
+            weight: 1,
             device: None,
             positions: Positions { entry: header, values: BTreeMap::new(), locks: BTreeMap::new() },
         }
@@ -180,11 +183,7 @@ pub(super) fn read(
             "concurrent" => read_concurrent(&mut entry, &field, found),
             "locks" => read_locks(&mut entry, &field, found),
             "auto_restart" => assign(&mut entry.auto_restart, field.boolean(found)),
-            "weight" => {
-                let message = format!("{} has no effect", quoted(&field.path));
-                found.note(field.key_span, message).hint =
-                    Some("damocles ignores it since 0.9; leave it out".to_owned());
-            }
+            "weight" => read_weight(&mut entry, &field, found),
             _ => field.unknown(KEYS, found),
         }
     }
@@ -248,6 +247,15 @@ fn read_concurrent(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics
         found.warning(field.span(), message).hint =
             Some("leave the key out for no limit".to_owned());
     }
+}
+
+fn read_weight(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
+    let weight = field.count(found).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    if weight == Some(0) {
+        found.error(field.span(), format!("{} is 0", quoted(&field.path))).hint =
+            Some("a weight is from 1; `concurrent = 0` switches an entry off".to_owned());
+    }
+    assign(&mut entry.weight, weight.filter(|weight| *weight > 0));
 }
 
 fn read_locks(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {

@@ -16,6 +16,7 @@ pub mod limitation;
 pub mod placement;
 pub mod processors;
 pub mod program;
+pub mod scheduling;
 mod sharing;
 pub mod source;
 mod spelling;
@@ -33,6 +34,7 @@ pub use limitation::Limitation;
 pub use placement::{Device, Pinning};
 pub use processors::Processors;
 pub use program::Program;
+pub use scheduling::Scheduling;
 pub use source::{Source, Span};
 
 use diagnostic::quoted;

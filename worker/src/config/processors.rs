@@ -12,7 +12,9 @@ use super::{
     entry::{self, Entry},
     ext_locks,
     limitation::{self, Limitation},
-    placement, sharing,
+    placement,
+    scheduling::{self, Scheduling},
+    sharing,
     stage_name::{self, Known},
     static_tree_d::{self, StaticTreeD},
 };
@@ -24,6 +26,8 @@ pub struct Processors {
     pub limitation: Limitation,
     /// The locks that entries name, and how many tasks may hold each at once.
     pub ext_locks: BTreeMap<String, usize>,
+    /// Who goes first, and how many sectors are under way.
+    pub scheduling: Scheduling,
     /// Ready tree_d files for sectors without data.
     pub static_tree_d: StaticTreeD,
     /// The entries, in the order of a sector's stages, and within a stage in that of the file.
@@ -44,13 +48,15 @@ impl Processors {
 }
 
 /// The keys of `[processors]` that are no stage.
-pub(super) const KEYS: &[&str] = &["limit", "limitation", "ext_locks", "static_tree_d"];
+pub(super) const KEYS: &[&str] =
+    &["limit", "limitation", "ext_locks", "scheduling", "static_tree_d"];
 
 /// Reads the section; what cannot be read is left out beside the error.
 pub(super) fn read(section: &Section<'_>, found: &mut Diagnostics) -> Processors {
     let mut processors = Processors {
         limitation: limitation::read(section, found),
         ext_locks: ext_locks::read(section, found),
+        scheduling: scheduling::read(section, found),
         static_tree_d: static_tree_d::read(section, found),
         entries: Vec::new(),
     };

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::static_tree_d::StaticTreeD,
     event::{Event, Observer, millis},
-    fleet::{Fleet, Slot},
+    fleet::{Fleet, Journey, Slot},
     supervisor::{Lost, StartError, State},
 };
 
@@ -56,6 +56,8 @@ pub struct Task<'a> {
     pub sector: &'a str,
     /// Its id, stable over its tries.
     pub id: TaskId,
+    /// The sector's way through its stages, if it is on one.
+    pub journey: Option<&'a Journey>,
     /// What is to be done.
     pub job: Job,
 }
@@ -82,6 +84,7 @@ pub async fn drive(driver: &Driver, dir: &mut SectorDir, until: Stage) -> Result
     }
     steps::forget_lost(&mut dir.record, &dir.layout, |path| path.exists());
     let sector = dir.record.sector.name();
+    let journey = fleet.begin_sector();
     for stage in steps::STAGES.iter().copied().filter(|stage| dir.record.is_done(*stage)) {
         observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
     }
@@ -89,7 +92,7 @@ pub async fn drive(driver: &Driver, dir: &mut SectorDir, until: Stage) -> Result
         let ready = static_tree_d.get(&dir.record.sector.proof);
         match ready.filter(|_| stage == Stage::TreeD && dir.record.sector.is_empty()) {
             Some(ready) => adopt_tree_d(dir, &ready.path, &sector, observer)?,
-            None => run_stage(fleet, dir, stage, &sector, observer).await?,
+            None => run_stage(driver, dir, stage, &sector, &journey).await?,
         }
     }
     dir.remove_work()?;
@@ -122,16 +125,17 @@ fn adopt_tree_d(
 }
 
 async fn run_stage(
-    fleet: &Arc<Fleet>,
+    driver: &Driver,
     dir: &mut SectorDir,
     stage: Stage,
     sector: &str,
-    observer: &Observer,
+    journey: &Journey,
 ) -> Result<(), DriveError> {
+    let Driver { fleet, observer, .. } = driver;
     let failed = |error| DriveError::Stage { stage, error };
     let job = steps::job(&dir.record, &dir.layout, stage);
     let id = task_id(sector, stage).map_err(failed)?;
-    let task = Task { sector, id, job };
+    let task = Task { sector, id, journey: Some(journey), job };
     dir.make_work(stage)?;
     let since = Instant::now();
     let (attempt, result, processor) = {
@@ -188,7 +192,7 @@ pub async fn run_task(
     let params = task.job.to_raw().map_err(|error| DriveError::Stage { stage, error })?;
     let mut tries = Tries::default();
     loop {
-        let slot = fleet.slot(stage).await.map_err(DriveError::Start)?;
+        let slot = fleet.slot(stage, task.journey).await.map_err(DriveError::Start)?;
         let State::Ready(ready) = slot.processor().state().borrow().clone() else {
             // It died between the grant and here, and the scheduler is about to hear of it.
             drop(slot);

@@ -60,6 +60,8 @@ pub struct ProcessorSpec {
     pub concurrent: Option<usize>,
     /// Names of the locks that each task holds.
     pub locks: Vec<String>,
+    /// Its share beside other processors of the stage.
+    pub weight: u32,
     /// Whether it is started again when it dies.
     pub auto_restart: bool,
     /// Silence with a task open, after which it is taken for stalled.
@@ -91,6 +93,7 @@ impl ProcessorSpec {
             device: device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
+            weight: entry.weight,
             auto_restart: entry.auto_restart,
             stalled_after: entry.stalled_after,
             stuck_after: entry.stuck_after,
@@ -111,6 +114,7 @@ impl ProcessorSpec {
             device: None,
             concurrent: None,
             locks: Vec::new(),
+            weight: 1,
             auto_restart: true,
             stalled_after: DEFAULT_STALLED_AFTER,
             stuck_after: DEFAULT_STUCK_AFTER,

@@ -72,8 +72,11 @@ fn a_mistyped_key_is_a_warning() {
 }
 
 #[test]
-fn weight_has_no_effect() {
-    entry("weight = 3", &["note 2:1 `processors.pc1.weight` has no effect"]);
+fn a_weight_is_from_1() {
+    assert_eq!(entry("", &[]).weight, 1);
+    assert_eq!(entry("weight = 3", &[]).weight, 3);
+    let zero = entry("weight = 0", &["error 2:10 `processors.pc1.weight` is 0"]);
+    assert_eq!(zero.weight, 1);
 }
 
 #[test]
