@@ -19,7 +19,7 @@ use crate::{Code, TaskError};
 pub struct Params {
     /// Any JSON value, given back as it is.
     pub payload: serde_json::Value,
-    /// Progress messages to send before the answer, each with `done` one higher.
+    /// Steps before the answer, each with `done` one higher and told at the pace of `task/progress`.
     #[serde(default)]
     #[schemars(range(max = 1_000_000))]
     pub ticks: u64,
