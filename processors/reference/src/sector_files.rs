@@ -195,8 +195,15 @@ pub fn digest(path: &Path, mut on_bytes: impl FnMut(u64)) -> io::Result<(Bytes32
 /// The last node of a file of a known length: a tree's root.
 fn root_of(what: &str, path: &Path, bytes: u64) -> Result<Bytes32, TaskError> {
     let file = open_sized(what, path, bytes)?;
+    if bytes < NODE_BYTES {
+        return Err(TaskError::new(
+            Code::InvalidInput,
+            format!("{what} {} has {bytes} bytes, not even a root", path.display()),
+        )
+        .hint("run the stage that makes it again"));
+    }
     let mut root = [0; 32];
-    file.read_exact_at(&mut root, bytes.saturating_sub(NODE_BYTES))
+    file.read_exact_at(&mut root, bytes - NODE_BYTES)
         .map_err(|error| failure::input(what, path, &error))?;
     Ok(Bytes32(root))
 }

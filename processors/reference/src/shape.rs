@@ -6,7 +6,7 @@ use blstrs::Scalar;
 use ff::PrimeField;
 use filecoin_hashers::{Domain, Hasher};
 use filecoin_proofs::{
-    DefaultTreeHasher, MerkleTreeTrait, PieceInfo, PoRepConfig, UnpaddedBytesAmount,
+    DefaultTreeHasher, MerkleTreeTrait, PieceInfo, PoRepConfig, SectorSize, UnpaddedBytesAmount,
 };
 use sealpipe_protocol::{
     Bytes32, Code, TaskError,
@@ -75,6 +75,24 @@ pub fn piece_infos(pieces: &[Piece]) -> Result<Vec<PieceInfo>, TaskError> {
             )
         })
         .collect()
+}
+
+/// Refuses pieces of which `comm_d` is not the root.
+///
+/// # Errors
+/// [`Code::InvalidInput`].
+pub fn check_pieces(proof: SealProof, pieces: &[Piece], comm_d: Bytes32) -> Result<(), TaskError> {
+    let infos = piece_infos(pieces)?;
+    let size = SectorSize(proof.sector_bytes());
+    match filecoin_proofs::pieces::verify_pieces(&comm_d.0, &infos, size) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(TaskError::new(
+            Code::InvalidInput,
+            format!("`commD` {comm_d} is not the root over `pieces`"),
+        )
+        .hint("pieces are given in the order in which they were added")),
+        Err(error) => Err(failure::library(Code::InvalidInput, "`pieces`", error.as_ref())),
+    }
 }
 
 /// The replica id: what every label is bound to. All tree shapes have the same hasher.

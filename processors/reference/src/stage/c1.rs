@@ -53,6 +53,7 @@ pub fn run(params: &Params, reporter: &Reporter) -> Result<Output, TaskError> {
 /// The library panics on roots that do not fit together, without a word about which file it was.
 fn check_inputs(params: &Params) -> Result<(), TaskError> {
     let (proof, cache_dir) = (params.proof, &params.cache_dir);
+    shape::check_pieces(proof, &params.pieces, params.comm_d)?;
     sector_files::open_sized("the replica", &params.sealed_path, proof.sector_bytes())?;
     sector_files::check_tree_d(proof, cache_dir, params.comm_d)?;
     let p_aux = cache_dir.join(files::P_AUX);

@@ -50,7 +50,7 @@ pub fn leftovers(job: &Job) -> Vec<PathBuf> {
         Job::Echo(_) | Job::C2(_) | Job::Verify(_) => Vec::new(),
         Job::AddPieces(params) => vec![durable::beside(&params.unsealed_path)],
         Job::TreeD(params) => vec![tree_d::scratch(&params.cache_dir)],
-        Job::Pc1(params) => vec![tree_d::scratch(&params.cache_dir)],
+        Job::Pc1(params) => pc1::leftovers(params),
         Job::Pc2(params) => vec![pc2::scratch(params)],
         Job::C1(params) => vec![durable::beside(&params.out_path)],
         Job::Unseal(params) => vec![unseal::scratch(params), durable::beside(&params.out_path)],

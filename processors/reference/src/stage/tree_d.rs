@@ -42,21 +42,24 @@ const TICK: Duration = Duration::from_millis(500);
 /// # Errors
 /// Inputs that are missing or of another length, and what the disk says.
 pub fn run(params: &Params, reporter: &Reporter) -> Result<Output, TaskError> {
-    let comm_d = build(params.proof, &params.unsealed_path, &params.cache_dir, |done, total| {
+    let any = |_| Ok(());
+    let (proof, data) = (params.proof, &params.unsealed_path);
+    let comm_d = build(proof, data, &params.cache_dir, any, |done, total| {
         reporter.progress("tree_d", done, total, "bytes");
     })?;
     Ok(Output { comm_d })
 }
 
-/// Builds tree-d into `cache_dir` and gives its root; `on_bytes` hears how many bytes of how many
-/// were read.
+/// Builds tree-d into `cache_dir` and gives its root, unless `check` refuses the root: then there is
+/// no tree. `on_bytes` hears how many bytes of how many were read.
 ///
 /// # Errors
-/// Inputs that are missing or of another length, and what the disk says.
+/// Inputs that are missing or of another length, what `check` says, and what the disk says.
 pub fn build(
     proof: SealProof,
     unsealed_path: &Path,
     cache_dir: &Path,
+    check: impl FnOnce(Bytes32) -> Result<(), TaskError>,
     mut on_bytes: impl FnMut(u64, u64) + Send,
 ) -> Result<Bytes32, TaskError> {
     let data = sector_files::open_sized("the unsealed data", unsealed_path, proof.sector_bytes())?;
@@ -70,6 +73,7 @@ pub fn build(
         on_bytes(done, total);
     };
     let root = ticking(TICK, tick, || hash(proof, data, scratch.path()))?;
+    check(root)?;
     let built = scratch.join(files::TREE_D);
     durable::install(&[(built, cache_dir.join(files::TREE_D))])?;
     Ok(root)

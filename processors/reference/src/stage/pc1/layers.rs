@@ -2,7 +2,10 @@
 
 //! The layers in the cache directory: which are kept, and recording those that appear.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use sealpipe_protocol::{
     Bytes32, TaskError,
@@ -11,6 +14,11 @@ use sealpipe_protocol::{
 
 use super::manifest::{Demand, Manifest};
 use crate::{durable, failure, sector_files};
+
+/// The name that the library gives a layer until it is complete.
+pub fn half(layer: &Path) -> PathBuf {
+    layer.with_extension(".tmp")
+}
 
 /// The layers of a task.
 #[derive(Debug)]
@@ -102,8 +110,7 @@ impl<'p> Layers<'p> {
     fn remove(&self, layer: u32) -> Result<(), TaskError> {
         let path = self.path(layer);
         durable::remove_file(&path)?;
-        // The name that the library writes to before it renames.
-        let half = path.with_extension(".tmp");
+        let half = half(&path);
         match fs::symlink_metadata(&half) {
             Ok(_) => durable::remove_file(&half),
             Err(_) => Ok(()),

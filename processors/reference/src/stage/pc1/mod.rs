@@ -7,6 +7,7 @@ mod manifest;
 
 use std::{
     fs,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
@@ -40,7 +41,7 @@ pub fn run(params: &Params, reporter: &Reporter) -> Result<Output, TaskError> {
         fs::create_dir_all(dir).map_err(|error| failure::output("in", dir, &error))?;
     }
     let steps = Steps::plan(params);
-    check_pieces(params)?;
+    shape::check_pieces(params.proof, &params.pieces, params.comm_d)?;
     prepare_tree_d(params, &steps, reporter)?;
     parents::ensure(&parents::directory(), params.proof, reporter, &mut |nodes| {
         reporter.progress("parents", steps.before_parents() + nodes, steps.total(), "nodes");
@@ -65,24 +66,20 @@ pub fn run(params: &Params, reporter: &Reporter) -> Result<Output, TaskError> {
     Ok(Output { replica_id, comm_d: params.comm_d })
 }
 
-fn check_pieces(params: &Params) -> Result<(), TaskError> {
-    let pieces = shape::piece_infos(&params.pieces)?;
-    let size = filecoin_proofs::SectorSize(params.proof.sector_bytes());
-    match filecoin_proofs::pieces::verify_pieces(&params.comm_d.0, &pieces, size) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(TaskError::new(
-            Code::InvalidInput,
-            format!("`commD` {} is not the root over `pieces`", params.comm_d),
-        )
-        .hint("pieces are given in the order in which they were added")),
-        Err(error) => Err(failure::library(Code::InvalidInput, "`pieces`", error.as_ref())),
-    }
+/// What a killed process may have left: a tree, and a layer, that are not complete.
+pub(super) fn leftovers(params: &Params) -> Vec<PathBuf> {
+    let layer = |layer| layers::half(&params.cache_dir.join(files::layer(layer)));
+    let layers = (1..=params.proof.n_layers()).map(layer);
+    layers.chain([tree_d::scratch(&params.cache_dir)]).collect()
 }
 
 /// Builds tree-d when it is absent, and checks it.
 fn prepare_tree_d(params: &Params, steps: &Steps, reporter: &Reporter) -> Result<(), TaskError> {
     if steps.builds_tree_d {
-        tree_d::build(params.proof, &params.unsealed_path, &params.cache_dir, |done, total| {
+        // A tree of other data must not stay: the next attempt would take it for its input.
+        let data = &params.unsealed_path;
+        let is_ours = |root| sector_files::expect_root(data, "`commD`", params.comm_d, root);
+        tree_d::build(params.proof, data, &params.cache_dir, is_ours, |done, total| {
             let nodes = params.proof.n_nodes() * done / total.max(1);
             reporter.progress("tree_d", nodes, steps.total(), "nodes");
         })?;
