@@ -79,6 +79,8 @@ pub async fn start(
     let link = Arc::new(Link::new(spec, stdin, stdout, observer.clone(), rubbish.clone()));
     let word = first_word(spec);
     let failure = tokio::select! {
+        // In this order: rubbish that comes together with the answer, and after it, is no reason.
+        biased;
         answered = timeout(spec.stable_wait, link.peer().request::<Initialize>(&word)) => {
             match answered {
                 Ok(Ok(result)) => {

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Our own processors keep the protocol: the SDK's example, and the reference where it is built.
+//!
+//! `SEALPIPE_ECHO` and `SEALPIPE_REFERENCE` name the programs; otherwise they are looked for beside
+//! this test, where cargo puts them.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use sealpipe_conformance::{
+    check::{Check, Pace},
+    limits::Limits,
+    stage::{self, setting::Setting},
+    suite::{self, Outcome, Plan, Status},
+};
+
+/// Time limits are longer than usual: other tests run beside these.
+const SLOW: f64 = 2.0;
+
+/// Checks at a time.
+const JOBS: usize = 8;
+
+/// The same, of a stage: these compute more than they wait.
+const STAGE_JOBS: usize = 3;
+
+/// Checks that may be skipped: they take the right to mount, or Groth16 parameters, which are made
+/// elsewhere. `REQUIRE_MOUNT=1` makes the first a failure.
+const MAY_SKIP: [&str; 6] = ["S-030", "S-031", "S-032", "S-060", "S-061", "S-062"];
+
+fn program(variable: &str, beside: &str) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Some(path.into());
+    }
+    // target/<profile>/deps/ours-… lies beside target/<profile>/<beside>.
+    let own = std::env::current_exe().ok()?;
+    let path = own.parent().and_then(Path::parent)?.join(beside);
+    path.is_file().then_some(path)
+}
+
+fn keeps_the_protocol(command: Vec<OsString>) {
+    let setting = Setting::default();
+    let checks = suite::checks("echo");
+    passes(command, "echo", setting, JOBS, checks, |outcome| outcome.status == Status::Skipped);
+}
+
+/// All checks pass but for those that are patient, and those of which `may` says so.
+fn passes(
+    command: Vec<OsString>,
+    stage: &str,
+    setting: Setting,
+    jobs: usize,
+    mut checks: Vec<Check>,
+    may: impl Fn(&Outcome) -> bool,
+) {
+    checks.retain(|check| check.pace != Pace::Patient);
+    let limits = Limits { slow: SLOW, ..Limits::default() };
+    let stage = stage.into();
+    let plan = Plan { command, stage, setting, limits, jobs, checks, ..Plan::default() };
+    let outcomes = suite::run(&plan).unwrap();
+    let bad: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.status != Status::Passed && !may(outcome))
+        .map(|o| format!("{} {} {}: {}", o.check.id, o.check.name, o.status.name(), o.detail))
+        .collect();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn the_example_of_the_sdk_keeps_the_protocol() {
+    let Some(echo) = program("SEALPIPE_ECHO", "examples/echo") else {
+        panic!("not built: cargo build --release --example echo -p sealpipe-protocol");
+    };
+    keeps_the_protocol(vec![echo.into()]);
+}
+
+#[test]
+fn the_reference_keeps_the_protocol() {
+    // It is heavy, and so not built for this test alone.
+    match program("SEALPIPE_REFERENCE", "sealpipe-reference") {
+        Some(reference) => {
+            keeps_the_protocol(vec![reference.into(), "processor".into(), "echo".into()]);
+        }
+        None => println!("skipped: sealpipe-reference is not built"),
+    }
+}
+
+/// The reference passes the stage's own checks; the protocol's it has passed as `echo`.
+fn the_reference_passes(stage: &str) {
+    let Some(reference) = program("SEALPIPE_REFERENCE", "sealpipe-reference") else {
+        println!("skipped: sealpipe-reference is not built");
+        return;
+    };
+    let command = vec![reference.clone().into(), "processor".into(), stage.into()];
+    let setting = Setting { reference: Some(reference), ..Setting::default() };
+    println!("seed: {:016x}", setting.seed);
+    let may_mount = std::env::var_os("REQUIRE_MOUNT").is_none();
+    passes(command, stage, setting, STAGE_JOBS, stage::checks(stage), |outcome| {
+        let mounts = outcome.check.id.starts_with("S-03");
+        let may_skip = MAY_SKIP.contains(&outcome.check.id) && (may_mount || !mounts);
+        if may_skip && outcome.status == Status::Skipped {
+            println!("{} skipped: {}", outcome.check.id, outcome.detail);
+        }
+        may_skip && outcome.status == Status::Skipped
+    });
+}
+
+// c2 has a command of its own, which README.md names: its proofs take minutes.
+
+#[test]
+fn the_reference_adds_pieces() {
+    the_reference_passes("add_pieces");
+}
+
+#[test]
+fn the_reference_builds_tree_d() {
+    the_reference_passes("tree_d");
+}
+
+#[test]
+fn the_reference_labels() {
+    the_reference_passes("pc1");
+}
+
+#[test]
+fn the_reference_encodes() {
+    the_reference_passes("pc2");
+}
+
+#[test]
+fn the_reference_opens() {
+    the_reference_passes("c1");
+}
+
+#[test]
+fn the_reference_verifies() {
+    the_reference_passes("verify");
+}
+
+#[test]
+fn the_reference_unseals() {
+    the_reference_passes("unseal");
+}
