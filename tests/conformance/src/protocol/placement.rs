@@ -129,11 +129,23 @@ fn needs_memory_policies() -> Verdict {
     }
 }
 
+/// A session with a grant of memory, which a program without the means refuses.
+fn with_memory(bench: &Bench, placement: Value) -> Verdict<Session> {
+    let mut session = bench.silent_session()?;
+    let id = session.ask("initialize", granting(bench, placement))?;
+    let answer = session.answer(&id, bench.limits.initialize())?;
+    if answer.code() == Some(1004) {
+        skip!("it refuses memory with 1004: its entry needs `pinning = \"worker\"`");
+    }
+    ensure!(answer.at("/result").is_object(), "no result of initialize: {}", answer.excerpt());
+    session.offer = answer.at("/result").clone();
+    Ok(session)
+}
+
 fn memory_policy(bench: &Bench) -> Verdict {
     needs_memory_policies()?;
     // Without a policy the node is a preference, which only shows in what is observed.
-    let params = granting(bench, json!({"memoryNode": 0}));
-    let session = bench.session_with(params)?;
+    let session = with_memory(bench, json!({"memoryNode": 0}))?;
     let placement = &session.offer["placement"];
     ensure!(
         placement["memoryNode"] == 0 && placement["memoryPolicy"] == "preferred",
@@ -145,8 +157,7 @@ fn memory_policy(bench: &Bench) -> Verdict {
 fn policy_in_proc(bench: &Bench) -> Verdict {
     needs_memory_policies()?;
     for (policy, shown) in [("preferred", "prefer"), ("bind", "bind")] {
-        let params = granting(bench, json!({"memoryNode": 0, "memoryPolicy": policy}));
-        let session = bench.session_with(params)?;
+        let session = with_memory(bench, json!({"memoryNode": 0, "memoryPolicy": policy}))?;
         let Some(policies) = proc::memory_policies(session.subject.pid()) else {
             skip!("this kernel does not show memory policies");
         };

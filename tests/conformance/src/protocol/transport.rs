@@ -252,7 +252,7 @@ fn over_limit(bench: &Bench) -> Verdict {
 fn not_kept(bench: &Bench) -> Verdict {
     // Before `initialize` the limit is 1 MiB.
     const LINE_BYTES: usize = 64 * 1024 * 1024;
-    const MAY_GROW_BYTES: u64 = 32 * 1024 * 1024;
+    const MAY_GROW_BYTES: u64 = 48 * 1024 * 1024;
     let mut session = bench.silent_session()?;
     session.say_line(b"")?;
     std::thread::sleep(bench.limits.quiet());
@@ -267,7 +267,8 @@ fn not_kept(bench: &Bench) -> Verdict {
     let grown = after.saturating_sub(before);
     ensure!(
         grown <= MAY_GROW_BYTES,
-        "grew by {grown} bytes over a line of {LINE_BYTES} bytes, the limit is 1 MiB"
+        "its memory grew by {grown} bytes while it skipped a line of {LINE_BYTES}, which is over its \
+         limit; {MAY_GROW_BYTES} at most are for buffers that wait for a garbage collector"
     );
     session.say_bytes(b"\n")?;
     session.initialize(bench.initialize_params())
