@@ -8,10 +8,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     os::{
         fd::OwnedFd,
-        unix::{
-            net::UnixStream,
-            process::{CommandExt, ExitStatusExt},
-        },
+        unix::{net::UnixStream, process::ExitStatusExt},
     },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -23,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use sealpipe_protocol::{Code, TaskError, placement::CpuList, sector_lock::SectorLock, stage::Job};
 use serde_json::value::RawValue;
 
@@ -133,9 +130,8 @@ impl Helper {
             .args(["--cpus", &launch.cpus.to_string()])
             .stdin(lock.map_or_else(Stdio::null, Stdio::from))
             .stdout(OwnedFd::from(theirs))
-            .stderr(Stdio::piped())
-            // A group of its own: it is killed whole, and a terminal's signals do not reach it.
-            .process_group(0);
+            // In the processor's own process group, which the worker kills as a whole.
+            .stderr(Stdio::piped());
         for (name, value) in &launch.environment {
             match value {
                 Some(value) => command.env(name, value),
@@ -166,16 +162,12 @@ impl Helper {
         self.kill();
     }
 
-    /// Kills the process and all that it may have started, and reaps it.
+    /// Kills the process, which starts no others, and reaps it.
     fn kill(&mut self) {
         if self.status.is_some() {
             return;
         }
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // Until it is reaped below, its id cannot be another's. It may be dead already.
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        }
+        // It may be dead already.
         let _ = self.child.kill();
         self.status = self.child.wait().ok();
     }
