@@ -3,7 +3,7 @@
 //! What is in a directory, so that it can be seen what a task has changed; and when two files are
 //! the same.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use sha2::{Digest, Sha256};
 
@@ -58,10 +58,17 @@ fn collect(
         let kind = entry.file_type()?;
         let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         let seen = if kind.is_dir() {
-            collect(root, &path, found)?;
+            match collect(root, &path, found) {
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                collected => collected?,
+            }
             Entry::Dir
         } else if kind.is_file() {
-            let content = fs::read(&path)?;
+            // A task that runs meanwhile may rename it.
+            let content = match fs::read(&path) {
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                content => content?,
+            };
             Entry::File { bytes: content.len() as u64, sha256: Sha256::digest(&content).into() }
         } else {
             Entry::Other

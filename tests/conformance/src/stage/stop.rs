@@ -79,7 +79,8 @@ fn locked(bench: &Bench) -> Verdict {
     let heard = trial.run(&mut session)?;
     refused(&heard, &[Code::OutputConflict])?;
     trial.wrote_no_output(&before)?;
-    drop(dir);
+    // Closing would not do: a process that another check forks right now has the descriptor as well.
+    flock(&dir, FlockOperation::Unlock).map_err(|e| Failure::harness("unlock", e))?;
     let heard = trial.run(&mut session)?;
     trial.ended_well(&heard).map_err(|failure| failure.within("once the lock is given back"))
 }
@@ -135,9 +136,12 @@ fn killed(bench: &Bench) -> Verdict {
         let mut session = bench.session()?;
         trial.begin(&mut session)?;
         std::thread::sleep(usual_time * percent / 100);
+        // Complete at every moment: while it works, and when what it has started is gone as well.
+        let place = format!("after {percent} % of its time");
+        trial.no_file_is_half_there(&before).map_err(|failure| failure.within(&place))?;
         session.subject.signal(Signal::KILL)?;
         wait_for_the_dead(bench, &mut session)?;
-        let place = format!("killed after {percent} % of its time");
+        let place = format!("killed {place}");
         let seen = trial.no_file_is_half_there(&before);
         seen.and_then(|()| trial.inputs_are_unchanged(&before)).map_err(|f| f.within(&place))?;
         let mut session = bench.session()?;
