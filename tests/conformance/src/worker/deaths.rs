@@ -71,7 +71,7 @@ fn after_the_task(bench: &Bench) -> Verdict {
 }
 
 fn closes_stdout(bench: &Bench) -> Verdict {
-    let life = Life::run([Act::CloseStdout, Act::Mark("begun".into()), Act::Sleep(600_000)]);
+    let life = Life::run([Act::Mark("begun".into()), Act::CloseStdout, Act::Sleep(600_000)]);
     let mut run = Run::start(bench, &Setting::new([life.stubborn(), Life::default()]))?;
     let began = |lives: &[Seen]| lives.first().and_then(|life| life.marked("begun")).map(drop);
     run.expect("gives it a task", bench.limits.soon(), began)?;

@@ -42,14 +42,20 @@ fn several(bench: &Bench, tasks: usize, life: Life) -> Verdict<Ended> {
     Ok(ended)
 }
 
+/// Runs that do something first, and are then answered in the order in which they came.
+pub fn answered_in_order(runs: usize, first: Act) -> Vec<Vec<Act>> {
+    let before = |nth| Act::AwaitAnswered { runs: nth, within: 5_000 };
+    (0..runs).map(|nth| vec![first.clone(), before(nth), Act::Answer]).collect()
+}
+
 /// Milliseconds for a worker to open what it wants to open.
 fn to_open(bench: &Bench) -> u64 {
     u64::try_from((bench.limits.quiet() * 4).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn distinct(bench: &Bench) -> Verdict {
-    let together = Act::AwaitRuns { runs: 3, within: to_open(bench) };
-    let ended = several(bench, 3, Life::run([together, Act::Answer]))?;
+    let runs = answered_in_order(3, Act::AwaitRuns { runs: 3, within: to_open(bench) });
+    let ended = several(bench, 3, Life { runs, ..Life::default() })?;
     let requests: Vec<Said> = ended.lives.iter().flat_map(Seen::lines).collect();
     let ids: Vec<&Value> = requests.iter().filter_map(|said| said.message.get("id")).collect();
     for id in &ids {
@@ -258,7 +264,9 @@ fn rubbish_at_first(bench: &Bench) -> Verdict {
 
 fn any_order(bench: &Bench) -> Verdict {
     let both = || Act::AwaitRuns { runs: 2, within: to_open(bench) };
-    let first = vec![both(), Act::Sleep(200), Act::Answer];
+    // A worker that opens one at a time gets its answer a little later.
+    let second = Act::AwaitAnswered { runs: 1, within: 3_000 };
+    let first = vec![both(), second, Act::Answer];
     let life = Life { runs: vec![first, vec![both(), Act::Answer]], ..Life::default() };
     several(bench, 2, life).map(drop)
 }

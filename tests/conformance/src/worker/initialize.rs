@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    envelope::answered_in_order,
     ordinary,
     record::Seen,
     script::{Act, Life},
@@ -157,7 +158,7 @@ fn never_more(bench: &Bench, offered: u64, concurrent: Option<usize>, most: usiz
     let life = Life {
         initialize: vec![offer(bench, "1.0", offered)],
         // Long enough for a worker to send what it means to send.
-        runs: vec![vec![Act::AwaitRuns { runs: most + 1, within: 600 }, Act::Answer]],
+        runs: answered_in_order(4, Act::AwaitRuns { runs: most + 1, within: 600 }),
         ..Life::default()
     };
     let ended = run(bench, &Setting { tasks: 4, concurrent, ..Setting::new([life]) })?;

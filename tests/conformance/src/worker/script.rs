@@ -117,6 +117,8 @@ pub enum Act {
     Say(String),
     /// Answers like `Reply`, to the id of the request written as the other type: nobody's.
     SayOtherType(Value),
+    /// Answers honestly but for the line end.
+    CutAnswer,
     /// Writes a text without a line end.
     Cut(String),
     /// Writes bytes as they are.
@@ -162,6 +164,13 @@ pub enum Act {
     FillStdin,
     /// Starts a process, in its group, that SIGTERM does not end.
     Child,
+    /// Waits until so many runs have been answered, and no longer than so many milliseconds.
+    AwaitAnswered {
+        /// In this life.
+        runs: usize,
+        /// Milliseconds.
+        within: u64,
+    },
     /// Waits for a line of the worker's that has this text in it, and no longer than so many
     /// milliseconds.
     AwaitLine(String, u64),

@@ -67,6 +67,8 @@ pub struct Session<'a> {
     answered: Vec<(u64, Call)>,
     oddities: u32,
     ready: bool,
+    /// What is sent together with the next line.
+    held: String,
     /// Tasks at a time.
     most: usize,
     /// The frames that the processor takes, in bytes.
@@ -95,6 +97,7 @@ impl<'a> Session<'a> {
             answered: Vec::new(),
             oddities: 0,
             ready: false,
+            held: String::new(),
             most: 1,
             its_limit: usize::MAX,
             heard_at: Instant::now(),
@@ -125,7 +128,7 @@ impl<'a> Session<'a> {
                 None => continue,
             };
             let why = self.bury(why);
-            if has(Fault::AnyEndIsGood) {
+            if has(Fault::AnyEndIsGood) && self.at_end {
                 self.tasks.iter_mut().for_each(|task| task.status = Status::Done);
                 return End::Over;
             }
@@ -281,7 +284,10 @@ impl<'a> Session<'a> {
             return;
         }
         self.calls.push((id, call));
-        self.process.send((line + "\n").into_bytes());
+        self.held.push_str(&(line + "\n"));
+        if call != Call::Initialize || !has(Fault::DoesNotWait) {
+            self.process.send(std::mem::take(&mut self.held).into_bytes());
+        }
     }
 
     /// Takes what comes next, if something does; why it is over.

@@ -39,6 +39,9 @@ const DEFAULT_GRACE_MS: u64 = 10_000;
 /// The longest that a share of the grace is waited for.
 const MOST_OF_GRACE: Duration = Duration::from_secs(2);
 
+/// For runs to come to the end of their acts, when all is to end.
+const LAST_ACTS: Duration = Duration::from_secs(1);
+
 /// Most of what is written at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -75,6 +78,9 @@ struct State {
     /// The ids of the runs that are open, by their tasks.
     open: BTreeMap<String, Value>,
     runs: usize,
+    answered: usize,
+    /// Runs whose acts are being played.
+    playing: usize,
     shutdown: bool,
     /// What is no request of the worker's.
     heard: Vec<String>,
@@ -209,11 +215,16 @@ impl Player {
         self.note("run", request.id().clone());
         let nth = state.runs;
         state.runs += 1;
+        state.playing += 1;
         drop(state);
         self.changed.notify_all();
         let acts = self.life.runs.get(nth).or(self.life.runs.last()).cloned().unwrap_or_default();
         let (player, request) = (self.clone(), request.clone());
-        thread::spawn(move || player.play(&acts, &request));
+        thread::spawn(move || {
+            player.play(&acts, &request);
+            player.state().playing -= 1;
+            player.changed.notify_all();
+        });
     }
 
     /// Answers open runs with an error.
@@ -265,6 +276,10 @@ impl Player {
                 };
                 self.write_line(&frame.to_string());
             }
+            Act::CutAnswer => {
+                let answer = frame(request, &self.honest(request, &Value::Null));
+                self.write(answer.to_string().as_bytes());
+            }
             Act::Cut(text) => self.write(request.fill(text).as_bytes()),
             Act::Bytes(bytes) => self.write(bytes),
             Act::CrLf => self.state().carriage_return = true,
@@ -300,6 +315,12 @@ impl Player {
                 let state = self.state();
                 let within = Duration::from_millis(*within);
                 drop(self.changed.wait_timeout_while(state, within, |state| state.runs < *runs));
+            }
+            Act::AwaitAnswered { runs, within } => {
+                let state = self.state();
+                let within = Duration::from_millis(*within);
+                let fewer = |state: &mut State| state.answered < *runs;
+                drop(self.changed.wait_timeout_while(state, within, fewer));
             }
             Act::AwaitLine(text, within) => {
                 let state = self.state();
@@ -350,6 +371,10 @@ impl Player {
             self.note("answered", request.id().clone());
         }
         self.write_line(&frame(request, reply).to_string());
+        if request.message["method"] == "task/run" {
+            self.state().answered += 1;
+            self.changed.notify_all();
+        }
     }
 
     fn padded(&self, request: &Request, reply: Option<&Value>, bytes: usize) {
@@ -409,7 +434,15 @@ impl Player {
     }
 
     fn exit(&self, code: Option<u8>) {
-        let right = u8::from(!self.state().shutdown);
+        let mut state = self.state();
+        let right = u8::from(!state.shutdown);
+        if code.is_none() {
+            // What is still to be said is said.
+            let waited =
+                self.changed.wait_timeout_while(state, LAST_ACTS, |state| state.playing > 0);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
         let code = code.unwrap_or(right);
         self.note("exit", json!(code));
         std::process::exit(code.into());
