@@ -104,6 +104,6 @@ impl Limits {
 
     /// The `stable_wait` where it does not matter: for programs to be started on a busy machine.
     pub fn start(&self) -> Duration {
-        self.scaled(20_000)
+        self.scaled(60_000)
     }
 }

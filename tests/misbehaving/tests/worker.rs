@@ -118,9 +118,7 @@ fn run_all(subjects: &[Subject]) -> BTreeMap<&'static str, Vec<Outcome>> {
         for _ in 0..FAULTS_AT_A_TIME {
             scope.spawn(|| {
                 while let Some(subject) = subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let began = std::time::Instant::now();
                     let outcomes = run(*subject);
-                    println!("{} {:.1} s", name(*subject), began.elapsed().as_secs_f64());
                     all.lock().unwrap().insert(name(*subject), outcomes);
                 }
             });

@@ -152,9 +152,9 @@ fn longer(bench: &Bench) -> Verdict {
 
 fn memory(bench: &Bench) -> Verdict {
     /// Long enough to be seen among whatever else needs memory.
-    const LINE_BYTES: usize = 96 * 1024 * 1024;
+    const LINE_BYTES: usize = 64 * 1024 * 1024;
     /// What is taken at a time, and what the allocator makes of it.
-    const MAY_GROW_BYTES: u64 = 48 * 1024 * 1024;
+    const MAY_GROW_BYTES: u64 = 32 * 1024 * 1024;
     let life = Life {
         // Before `initialize` is answered, where the limit is everybody's 1 MiB.
         initialize: vec![

@@ -65,7 +65,7 @@ faults! {
     /// Takes an id in quotes for a number.
     IdsBecomeNumbers "ids-become-numbers" => By(&["W-025"]);
     /// Ends the process at an answer that nobody waits for.
-    DiesOfStrayAnswers "dies-of-stray-answers" => By(&["W-025", "W-072", "W-073", "W-074"]);
+    DiesOfStrayAnswers "dies-of-stray-answers" => By(&["W-025", "W-072", "W-074"]);
     /// Answers what is no message.
     AnswersRubbish "answers-rubbish" => By(&["W-026"]);
     /// Ends the process at the first line that is no message.
