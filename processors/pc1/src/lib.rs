@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! SDR labelling at the speed of the SHA unit, several sectors to a core.
+
+pub mod graph;
+pub mod label;
+pub mod memory;
+pub mod parents;
