@@ -2,6 +2,8 @@
 
 //! SDR labelling at the speed of the SHA unit, several sectors to a core.
 
+pub mod durable;
+pub mod failure;
 pub mod graph;
 pub mod label;
 pub mod memory;

@@ -12,12 +12,15 @@ use std::{
     io,
     ops::Range,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use super::region::Region;
+use super::{
+    region::Region,
+    supply::{Lease, Supply},
+};
 
 /// A label as SHA-256's words.
 pub type Words = [u32; 8];
@@ -33,11 +36,20 @@ pub struct Labels {
     n_nodes: usize,
     backed: AtomicUsize,
     published: AtomicUsize,
+    // Given back after the region is unmapped: fields are dropped in order.
+    leases: Mutex<Vec<Lease>>,
 }
 
 /// The only one who writes the labels of a layer.
 #[derive(Debug)]
 pub struct Writer(Arc<Labels>);
+
+/// The only one who backs the labels of a layer with memory, from the first node on.
+#[derive(Debug)]
+pub struct Backer {
+    labels: Arc<Labels>,
+    backed_bytes: usize,
+}
 
 impl Labels {
     /// Bytes that the labels of `n_nodes` take for `width` sectors.
@@ -102,32 +114,23 @@ impl Labels {
 }
 
 impl Writer {
-    /// Labels of which none is backed by memory. `align` is that of the pages to come.
+    /// Labels of which none is backed by memory yet. `align` is that of the pieces to come.
     ///
     /// # Errors
     /// What the system says when it has no such range of addresses.
-    pub fn reserve(n_nodes: usize, width: usize, align: usize) -> io::Result<Self> {
-        assert!(n_nodes >= 2 && n_nodes <= 1 << 32 && width > 0);
+    pub fn reserve(n_nodes: usize, width: usize, align: usize) -> io::Result<(Self, Backer)> {
+        assert!((2..=1 << 32).contains(&n_nodes) && width > 0);
         let bytes = Labels::bytes(n_nodes, width).next_multiple_of(align);
         let region = Region::reserve(bytes, align)?;
         let (backed, published) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Ok(Self(Arc::new(Labels { region, width, n_nodes, backed, published })))
+        let leases = Mutex::default();
+        let labels = Arc::new(Labels { region, width, n_nodes, backed, published, leases });
+        Ok((Self(labels.clone()), Backer { labels, backed_bytes: 0 }))
     }
 
     /// The labels, for readers.
     pub fn labels(&self) -> &Arc<Labels> {
         &self.0
-    }
-
-    /// The addresses, to back them with memory.
-    pub fn region(&self) -> &Region {
-        &self.0.region
-    }
-
-    /// Says that the first `bytes` of the region are backed now, and stay so as long as this lives.
-    pub fn set_backed_bytes(&mut self, bytes: usize) {
-        let n_nodes = (bytes / self.0.stride()).min(self.0.n_nodes);
-        self.0.backed.store(n_nodes, Ordering::Release);
     }
 
     /// Nodes that there is memory for.
@@ -170,6 +173,37 @@ impl Writer {
     pub fn publish(&mut self, end: usize) {
         assert!(end <= self.backed() && end >= self.0.published());
         self.0.published.store(end, Ordering::Release);
+    }
+}
+
+impl Backer {
+    /// Bytes that are not backed yet.
+    pub fn missing_bytes(&self) -> usize {
+        self.labels.region.bytes() - self.backed_bytes
+    }
+
+    /// Nodes that are backed and not published.
+    pub fn nodes_ahead(&self) -> usize {
+        self.labels.backed.load(Ordering::Acquire) - self.labels.published()
+    }
+
+    /// Whether every node has memory.
+    pub fn is_done(&self) -> bool {
+        self.missing_bytes() == 0
+    }
+
+    /// Backs the next `bytes`, or what is missing.
+    ///
+    /// # Errors
+    /// What the system says when it has no memory.
+    pub fn back(&mut self, bytes: usize, supply: &Supply) -> io::Result<()> {
+        let bytes = bytes.min(self.missing_bytes());
+        let lease = supply.back(&self.labels.region, self.backed_bytes, bytes)?;
+        self.labels.leases.lock().unwrap_or_else(PoisonError::into_inner).extend(lease);
+        self.backed_bytes += bytes;
+        let n_nodes = (self.backed_bytes / self.labels.stride()).min(self.labels.n_nodes);
+        self.labels.backed.store(n_nodes, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -5,4 +5,6 @@
 
 pub mod labels;
 pub mod pages;
+pub mod pool;
 pub mod region;
+pub mod supply;

@@ -28,7 +28,8 @@ pub enum Backing<'f> {
     File(&'f File, u64),
 }
 
-/// Reserved addresses. Pieces that are not backed must not be touched: that is fatal.
+/// Reserved addresses. Pieces that are not backed read as zeros and must not be written: that is
+/// fatal.
 #[derive(Debug)]
 pub struct Region {
     base: NonNull<u8>,
@@ -51,7 +52,7 @@ impl Region {
         let room = bytes.checked_add(align).ok_or(io::ErrorKind::OutOfMemory)?;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing.
-        let at = unsafe { libc::mmap(ptr::null_mut(), room, libc::PROT_NONE, flags, -1, 0) };
+        let at = unsafe { libc::mmap(ptr::null_mut(), room, libc::PROT_READ, flags, -1, 0) };
         let start = mapped(at)?;
         let skip = start.as_ptr().align_offset(align);
         let base = NonNull::new(start.as_ptr().wrapping_add(skip)).ok_or(io::ErrorKind::Other)?;
@@ -116,19 +117,6 @@ impl Region {
             error if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
             error => Err(error),
         }
-    }
-
-    /// Gives the memory of a piece back; the addresses stay reserved.
-    ///
-    /// # Errors
-    /// What the system says; it never has a reason to.
-    pub fn release(&self, offset: usize, bytes: usize) -> io::Result<()> {
-        let at = self.piece(offset, bytes);
-        let flags =
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-        // SAFETY: as in `back`; callers do not touch the piece any more.
-        mapped(unsafe { libc::mmap(at.cast(), bytes, libc::PROT_NONE, flags, -1, 0) })?;
-        Ok(())
     }
 
     fn piece(&self, offset: usize, bytes: usize) -> *mut u8 {
