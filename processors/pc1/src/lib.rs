@@ -5,6 +5,9 @@
 pub mod durable;
 pub mod failure;
 pub mod graph;
+pub mod hall;
 pub mod label;
+pub mod layers;
 pub mod memory;
 pub mod parents;
+pub mod tree;
