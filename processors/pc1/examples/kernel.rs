@@ -2,7 +2,7 @@
 #![allow(missing_docs, unsafe_code)]
 use std::sync::Arc;
 #[derive(Clone,Copy)] struct Cpu(f64);
-impl Cpu { fn now() -> Self { let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime); Cpu(t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9) } fn elapsed(self) -> f64 { Cpu::now().0 - self.0 } }
+impl Cpu { fn now() -> Self { let t = { let mut t: libc::timespec = unsafe { std::mem::zeroed() }; unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) }; t }; Cpu(t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9) } fn elapsed(self) -> f64 { Cpu::now().0 - self.0 } }
 
 use sealpipe_pc1::{graph::Graph, label::{Batch, Kernel, Lane, reference}, memory::{labels::{Writer, to_bytes, to_words}, pages::Pages, supply::Supply}, parents::Parents};
 

@@ -10,4 +10,7 @@ pub mod label;
 pub mod layers;
 pub mod memory;
 pub mod parents;
+pub mod placement;
+pub mod processor;
+pub mod settings;
 pub mod tree;

@@ -10,7 +10,7 @@ use std::{fs, path::PathBuf};
 
 use sealpipe_protocol::{
     TaskError,
-    stage::{files, pc1::Params},
+    stage::{files, pc1::Params, proof::SealProof},
 };
 
 use self::{
@@ -18,6 +18,22 @@ use self::{
     manifest::{Manifest, Sector},
 };
 use crate::durable;
+
+/// How many layers there are to be, and how long each is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape {
+    /// Layers.
+    pub n_layers: u32,
+    /// Bytes of a layer.
+    pub layer_bytes: u64,
+}
+
+impl Shape {
+    /// That of a registered proof.
+    pub fn of_proof(proof: SealProof) -> Self {
+        Self { n_layers: proof.n_layers(), layer_bytes: proof.sector_bytes() }
+    }
+}
 
 /// The layers of a task.
 #[derive(Debug)]
@@ -35,17 +51,18 @@ impl Layers {
     /// What the disk says, or `on_bytes`.
     pub fn recover(
         params: &Params,
-        n_layers: u32,
+        shape: Shape,
         mut on_bytes: impl FnMut(u32, u64) -> Result<(), TaskError>,
     ) -> Result<Self, TaskError> {
         let sector = Sector::of(params);
         let earlier = Manifest::read(&params.work_dir).filter(|earlier| earlier.sector == sector);
         let manifest = Manifest::new(sector);
+        let Shape { n_layers, layer_bytes } = shape;
         let mut layers = Self { params: params.clone(), n_layers, manifest };
         for (recorded, layer) in earlier.iter().flat_map(|m| &m.layers).zip(1..=n_layers) {
             let path = layers.path(layer);
             let found = fs::symlink_metadata(&path);
-            let whole = found.is_ok_and(|f| f.is_file() && f.len() == params.proof.sector_bytes());
+            let whole = found.is_ok_and(|f| f.is_file() && f.len() == layer_bytes);
             if !whole || file::digest(&path, |bytes| on_bytes(layer, bytes))? != *recorded {
                 break;
             }
