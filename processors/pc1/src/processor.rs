@@ -92,7 +92,7 @@ impl Processor for Pc1 {
             ..serve::offer(stage, n as u32)
         };
         let offers = vec![offer(Stage::Pc1, plan.n_lanes()), offer(Stage::TreeD, tree_d_tasks(granted))];
-        let hall = Hall::new(plan.seats, kernel, memory, files, node);
+        let hall = Hall::new(plan.seats, kernel, memory, files, node, None);
         let notes = settings::notes(variable);
         notes.iter().for_each(|note| eprintln!("note: {note}"));
         self.stand
@@ -227,7 +227,12 @@ impl<'t> Report<'t> {
                 &|| self.task.check_stop(),
             )?;
         }
-        tree::verify(params.proof, &params.cache_dir, params.comm_d)
+        let verified = tree::verify(params.proof, &params.cache_dir, params.comm_d);
+        if self.builds_tree_d && verified.is_err() {
+            // A tree over other data must not stand in the way of the next attempt.
+            durable::remove_file(&params.cache_dir.join(files::TREE_D))?;
+        }
+        verified
     }
 
     fn recover(&self, params: &Params) -> Result<Layers, TaskError> {

@@ -76,18 +76,20 @@ struct Forming {
 
 impl Hall {
     /// A hall of these seats, whose labels take at most `memory_bytes`, from huge files if there are
-    /// some, or else on `node` if possible. Threads start when they are needed.
+    /// some, or else on `node` if possible. Sectors wait `gather` for others to go in lockstep with,
+    /// or as long as is worth it for their graph. Threads start when they are needed.
     pub fn new(
         seats: Vec<Seat>,
         kernel: fn() -> Kernel,
         memory_bytes: u64,
         files: Option<Supply>,
         node: Option<u32>,
+        gather: Option<Duration>,
     ) -> Arc<Self> {
         assert!(seats.iter().all(|seat| (1..=MAX_LANES).contains(&seat.lanes)));
         let pool = Arc::new(Mutex::new(Pool::new(memory_bytes)));
         let (state, changed, files) = (Mutex::default(), Condvar::new(), files.map(Arc::new));
-        Arc::new(Self { seats, kernel, files, node, pool, gather: None, state, changed })
+        Arc::new(Self { seats, kernel, files, node, pool, gather, state, changed })
     }
 
     /// Lanes in all.
@@ -253,5 +255,3 @@ fn end(sectors: &[Arc<Sector>], error: &TaskError) {
     sectors.iter().for_each(|sector| sector.end(Err(error.clone())));
 }
 
-#[cfg(test)]
-mod tests;

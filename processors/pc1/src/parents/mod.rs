@@ -66,7 +66,12 @@ impl Parents {
     /// Computes all parents in memory: for small graphs.
     pub fn compute(graph: &Graph) -> Self {
         let nodes = 0..graph.n_nodes() as u32;
-        Self(Source::Computed(nodes.map(|node| graph.parents(node)).collect()))
+        Self::from_entries(nodes.map(|node| graph.parents(node)).collect())
+    }
+
+    /// Parents that are known already.
+    pub fn from_entries(entries: Vec<[u32; N_PARENTS]>) -> Self {
+        Self(Source::Computed(entries))
     }
 
     /// Maps a graph's file in `dir`, and makes it first if it is not there and right.
