@@ -2,6 +2,7 @@
 
 //! SDR labelling at the speed of the SHA unit, several sectors to a core.
 
+pub mod clock;
 pub mod durable;
 pub mod failure;
 pub mod graph;
