@@ -49,7 +49,9 @@ fn main() {
         (Some("multicore"), Some(lg_nodes), None) => library(lg_nodes, true),
         (Some("tree"), Some(lg_nodes), None) => tree(lg_nodes),
         _ => {
-            eprintln!("usage: bench ours <lg_nodes> <lanes> | single <lg_nodes> | multicore <lg_nodes> | tree <lg_nodes>");
+            eprintln!(
+                "usage: bench ours <lg_nodes> <lanes> | single <lg_nodes> | multicore <lg_nodes> | tree <lg_nodes>"
+            );
             std::process::exit(2);
         }
     }
@@ -149,11 +151,23 @@ fn library(lg_nodes: u32, multicore: bool) {
         let began = Instant::now();
         let id = [1_u8; 32];
         if multicore {
-            multi::create_labels_for_encoding::<Tree, _, &PathBuf>(&graph, &parents, N_LAYERS as usize, id, &dir)
-                .expect("labels");
+            multi::create_labels_for_encoding::<Tree, _, &PathBuf>(
+                &graph,
+                &parents,
+                N_LAYERS as usize,
+                id,
+                &dir,
+            )
+            .expect("labels");
         } else {
-            single::create_labels_for_encoding::<Tree, _, &PathBuf>(&graph, &mut parents, N_LAYERS as usize, id, &dir)
-                .expect("labels");
+            single::create_labels_for_encoding::<Tree, _, &PathBuf>(
+                &graph,
+                &mut parents,
+                N_LAYERS as usize,
+                id,
+                &dir,
+            )
+            .expect("labels");
         }
         best = best.min(began.elapsed().as_secs_f64());
         std::fs::remove_dir_all(&dir).expect("scratch");
@@ -168,7 +182,9 @@ fn tree(lg_nodes: u32) {
     let n_nodes = 1_usize << lg_nodes;
     let nodes: Vec<[u8; 32]> = (0..n_nodes).map(|i| [i as u8; 32]).collect();
     let mut above = vec![[0; 32]; n_nodes / 2];
-    for pairs in [sealpipe_pc1::tree::pairs::Pairs::detect(), sealpipe_pc1::tree::pairs::Pairs::Portable] {
+    for pairs in
+        [sealpipe_pc1::tree::pairs::Pairs::detect(), sealpipe_pc1::tree::pairs::Pairs::Portable]
+    {
         let mut best = f64::INFINITY;
         for _ in 0..SMALL_ROUNDS {
             let began = clock::thread_seconds();

@@ -91,7 +91,8 @@ impl Processor for Pc1 {
             implementation: Some(implementation(&plan, kernel, files.as_ref())),
             ..serve::offer(stage, n as u32)
         };
-        let offers = vec![offer(Stage::Pc1, plan.n_lanes()), offer(Stage::TreeD, tree_d_tasks(granted))];
+        let offers =
+            vec![offer(Stage::Pc1, plan.n_lanes()), offer(Stage::TreeD, tree_d_tasks(granted))];
         let hall = Hall::new(plan.seats, kernel, memory, files, node, None);
         let notes = settings::notes(variable);
         notes.iter().for_each(|note| eprintln!("note: {note}"));
@@ -324,7 +325,9 @@ fn implementation(plan: &Plan, kernel: fn() -> Kernel, files: Option<&Supply>) -
 /// Keeps this thread, and those that it starts, off the cpus that hash.
 fn bind(cpus: &CpuList) {
     let mut set = CpuSet::new();
-    cpus.iter().filter(|cpu| (*cpu as usize) < CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu as usize));
+    cpus.iter()
+        .filter(|cpu| (*cpu as usize) < CpuSet::MAX_CPU)
+        .for_each(|cpu| set.set(cpu as usize));
     // Refused when they have gone offline: then the thread stays where it may be.
     let _ = sched_setaffinity(None, &set);
 }
@@ -333,7 +336,8 @@ fn bind(cpus: &CpuList) {
 fn huge_files(node: Option<u32>) -> Result<Option<Supply>, TaskError> {
     let Some(dir) = supply::files_directory(variable, node) else { return Ok(None) };
     let what = "the huge files";
-    let pool = |bytes| FilePool::open(&dir, bytes).map_err(|error| failure::input(what, &dir, &error));
+    let pool =
+        |bytes| FilePool::open(&dir, bytes).map_err(|error| failure::input(what, &dir, &error));
     Ok(Some(Supply::Files(pool(FILE_PIECE_BYTES)?)))
 }
 
@@ -342,11 +346,13 @@ fn memory_bytes(files: Option<&Supply>, node: Option<u32>) -> u64 {
     if let Some(bytes) = files.and_then(Supply::capacity) {
         return bytes;
     }
-    let set_aside = crate::memory::pages::Pages::ALL.iter().filter_map(|pages| pages.set_aside(node));
+    let set_aside =
+        crate::memory::pages::Pages::ALL.iter().filter_map(|pages| pages.set_aside(node));
     let available = meminfo(Path::new("/proc/meminfo"), "MemAvailable:");
     let on_node = node.and_then(|node| {
         let path = format!("/sys/devices/system/node/node{node}/meminfo");
-        let (free, cached) = (meminfo(Path::new(&path), "MemFree:"), meminfo(Path::new(&path), "FilePages:"));
+        let (free, cached) =
+            (meminfo(Path::new(&path), "MemFree:"), meminfo(Path::new(&path), "FilePages:"));
         Some(free? + cached.unwrap_or(0))
     });
     let free = available.into_iter().chain(on_node).min().unwrap_or(u64::MAX / 32);

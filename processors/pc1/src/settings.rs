@@ -118,7 +118,9 @@ mod tests {
             portable: true,
         };
         assert_eq!(read(&all).unwrap(), expected);
-        for wrong in [(LANES, "5"), (LANES, "two"), (HYPERTHREADS, "yes"), (MEMORY, "9 GB"), (KERNEL, "gpu")] {
+        for wrong in
+            [(LANES, "5"), (LANES, "two"), (HYPERTHREADS, "yes"), (MEMORY, "9 GB"), (KERNEL, "gpu")]
+        {
             let error = read(&[wrong]).unwrap_err();
             assert!(error.message.contains(wrong.0) && error.message.contains(wrong.1), "{error}");
         }
@@ -126,7 +128,8 @@ mod tests {
 
     #[test]
     fn variables_of_the_library_are_noted() {
-        let set = [("FIL_PROOFS_USE_MULTICORE_SDR", "1"), ("FIL_PROOFS_MULTICORE_SDR_PRODUCERS", "1")];
+        let set =
+            [("FIL_PROOFS_USE_MULTICORE_SDR", "1"), ("FIL_PROOFS_MULTICORE_SDR_PRODUCERS", "1")];
         assert_eq!(notes(of(&set)).len(), 2);
         assert!(notes(of(&[])).is_empty());
     }

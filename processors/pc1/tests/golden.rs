@@ -74,7 +74,9 @@ fn the_kernel_the_lanes_and_the_cpus_are_said() {
 #[test]
 fn nonsense_is_refused_with_a_reason() {
     let parents = tempfile::tempdir().unwrap();
-    let check = |change: &dyn Fn(&mut Sector, &mut sealpipe_protocol::stage::pc1::Params), code, word: &str| {
+    let check = |change: &dyn Fn(&mut Sector, &mut sealpipe_protocol::stage::pc1::Params),
+                 code,
+                 word: &str| {
         let mut sector = Sector::new("2KiB-data");
         let mut params = sector.pc1_params();
         change(&mut sector, &mut params);

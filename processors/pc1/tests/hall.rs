@@ -187,9 +187,11 @@ fn layers_that_were_cut_changed_or_anothers_are_not_taken() {
         label(&home);
         home.check();
     };
-    let cut = |layer| move |home: &Home| {
-        let file = fs::File::options().write(true).open(home.layer(layer)).unwrap();
-        file.set_len(LAYER_BYTES - 32).unwrap();
+    let cut = |layer| {
+        move |home: &Home| {
+            let file = fs::File::options().write(true).open(home.layer(layer)).unwrap();
+            file.set_len(LAYER_BYTES - 32).unwrap();
+        }
     };
     check(&|| cut(4)(&home), 3);
     let flip = || {
@@ -262,7 +264,8 @@ fn labels_live_in_huge_files_too() {
     file.set_len(4 * LAYER_BYTES).unwrap();
     let supply = Supply::Files(FilePool::open(dir.path(), LAYER_BYTES as usize / 2).unwrap());
     let seats = vec![Seat { cpu: None, lanes: 2 }];
-    let hall = Hall::new(seats, Kernel::detect, supply.capacity().unwrap(), Some(supply), None, None);
+    let hall =
+        Hall::new(seats, Kernel::detect, supply.capacity().unwrap(), Some(supply), None, None);
     for round in 0..2 {
         let homes: Vec<_> = (50..52).map(|n| Home::new(n + 10 * round)).collect();
         let sectors: Vec<_> = homes.iter().map(Home::sector).collect();

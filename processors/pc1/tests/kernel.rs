@@ -34,7 +34,9 @@ fn kernels() -> Vec<Kernel> {
     let best = Kernel::detect();
     if matches!(best, Kernel::Portable(_)) {
         assert!(std::env::var_os("REQUIRE_SHANI").is_none(), "this machine has no SHA extensions");
-        eprintln!("SKIPPED: this machine has no SHA extensions, only the portable kernel is tested");
+        eprintln!(
+            "SKIPPED: this machine has no SHA extensions, only the portable kernel is tested"
+        );
         return vec![best];
     }
     vec![best, Kernel::portable()]
@@ -175,8 +177,10 @@ fn groups_in_different_layers_share_a_core_while_sectors_come_and_go() {
                 left_early += 1;
             }
             groups.retain(|(_, group)| !group.batch.lanes.is_empty());
-            let mut batches: Vec<_> = groups.iter_mut().map(|(_, group)| &mut group.batch).collect();
-            let room = |batch: &&mut Batch| batch.parents.n_nodes() - batch.current.labels().published();
+            let mut batches: Vec<_> =
+                groups.iter_mut().map(|(_, group)| &mut group.batch).collect();
+            let room =
+                |batch: &&mut Batch| batch.parents.n_nodes() - batch.current.labels().published();
             let Some(most) = batches.iter().map(room).min() else { continue };
             kernel.advance(&mut batches, (random.next(100) + 1).min(most));
             for (graph, group) in &mut groups {

@@ -53,7 +53,8 @@ fn fifty_kills_at_random_moments() {
         let mut processor = start();
         let before = recorded(&sector.pc1_params());
         let id = processor.run("sector", attempt, &sector.pc1());
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         thread::sleep(usual.mul_f64((random >> 40) as f64 / f64::from(1 << 24)));
         processor.child.kill().unwrap();
         processor.child.wait().unwrap();

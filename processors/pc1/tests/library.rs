@@ -66,16 +66,12 @@ fn eleven_layers_are_the_librarys() {
     hall.enter(sector.clone(), ours).unwrap();
     sector.wait(PATIENCE).expect("an end").unwrap();
 
-    let graph = StackedBucketGraph::new_stacked(
-        N_NODES as usize,
-        6,
-        8,
-        porep_id,
-        ApiVersion::V1_1_0,
-    )
-    .unwrap();
+    let graph =
+        StackedBucketGraph::new_stacked(N_NODES as usize, 6, 8, porep_id, ApiVersion::V1_1_0)
+            .unwrap();
     // The library takes our parent cache for its own: by its name, which is the test of the name.
-    let made = fs::metadata(cache.join(parents::file_name(&Graph::new(N_NODES, porep_id)))).unwrap();
+    let made =
+        fs::metadata(cache.join(parents::file_name(&Graph::new(N_NODES, porep_id)))).unwrap();
     let cached = graph.parent_cache().unwrap();
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 2, "the library made another file");
     assert_eq!(made.len(), N_NODES * 56);

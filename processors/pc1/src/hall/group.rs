@@ -133,10 +133,14 @@ impl Group {
     ) -> io::Result<Arc<Labels>> {
         let (writer, mut backer) = self.reserve()?;
         let labels = writer.labels().clone();
-        let lane = |(index, sector): (usize, &Arc<Sector>)| Lane { index, replica_id: sector.replica_id() };
+        let lane = |(index, sector): (usize, &Arc<Sector>)| Lane {
+            index,
+            replica_id: sector.replica_id(),
+        };
         let present = self.sectors.iter().enumerate().filter(|(_, sector)| !sector.has_left());
         let lanes = present.map(lane).collect();
-        let batch = Batch { layer, parents: self.parents.clone(), current: writer, previous, lanes };
+        let batch =
+            Batch { layer, parents: self.parents.clone(), current: writer, previous, lanes };
         let left = self.sectors.iter().map(|sector| sector.left().clone()).collect();
         let (done, handed_back) = channel();
         self.core.submit(Job { batch, left, done });

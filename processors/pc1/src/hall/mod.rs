@@ -18,8 +18,8 @@ use std::{
 
 use sealpipe_protocol::{Code, TaskError, error::RetryWhere};
 
-pub use self::{group::SharedPool, sector::Sector};
 use self::{core::Core, group::Group};
+pub use self::{group::SharedPool, sector::Sector};
 use crate::{
     label::{Kernel, MAX_LANES},
     memory::{pool::Pool, supply::Supply},
@@ -154,7 +154,8 @@ impl Hall {
                     break;
                 }
                 Err(error) => {
-                    let error = TaskError::io(Code::ResourceExhausted, "cannot start a core", &error);
+                    let error =
+                        TaskError::io(Code::ResourceExhausted, "cannot start a core", &error);
                     end(&rest, &error);
                     break;
                 }
@@ -254,4 +255,3 @@ impl Hall {
 fn end(sectors: &[Arc<Sector>], error: &TaskError) {
     sectors.iter().for_each(|sector| sector.end(Err(error.clone())));
 }
-

@@ -88,9 +88,8 @@ pub enum Kernel {
 impl Kernel {
     /// The best one that this machine runs.
     pub fn detect() -> Self {
-        sha_ni::ShaNi::detect().map_or_else(Self::portable, |unit| {
-            Self::ShaNi(Box::new(sha_ni::Engine::new(unit)))
-        })
+        sha_ni::ShaNi::detect()
+            .map_or_else(Self::portable, |unit| Self::ShaNi(Box::new(sha_ni::Engine::new(unit))))
     }
 
     /// The one that runs anywhere.

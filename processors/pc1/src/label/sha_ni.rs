@@ -31,6 +31,11 @@ use crate::{
 
 global_asm!(include_str!("sha_ni.s"), options(raw));
 
+/// The parent whose label stands before the padding above layer 1; in layer 1 it is the first.
+const LAST_PARENT: usize = last_parent(2);
+
+const _: () = assert!(last_parent(1) == 0);
+
 /// How many nodes ahead the labels of parents are fetched to the L2 cache. A node of four lanes
 /// takes 0.8 us, so that memory that answers in 0.4 us while busy is hidden with much to spare, and
 /// 14 parents of as many nodes are 56 KiB of an L2 cache of 512 KiB.
@@ -128,7 +133,6 @@ struct Strand<'b> {
     previous: Option<*const u8>,
     stride: usize,
     first: usize,
-    last_parent: usize,
 }
 
 impl Strand<'_> {
@@ -136,32 +140,54 @@ impl Strand<'_> {
     #[inline(always)]
     fn prepare(&self, frame: &mut Frame, i: usize) {
         let node = self.first + i;
+        let (before, last) = (node - 1, self.parents.len() - 1);
         let parents = &self.parents[node];
         let label = |base: *const u8, parent: u32, most: usize| -> *const Words {
             base.wrapping_add((parent as usize).min(most) * self.stride).cast()
         };
         for pair in 0..3 {
-            frame.halves[pair] = [
-                label(self.current, parents[2 * pair], node - 1),
-                label(self.current, parents[2 * pair + 1], node - 1),
-            ];
+            let [a, b] = [parents[2 * pair], parents[2 * pair + 1]];
+            frame.halves[pair] = [label(self.current, a, before), label(self.current, b, before)];
         }
-        let mut last = frame.halves[0][0];
-        if let Some(previous) = self.previous {
-            let most = self.parents.len() - 1;
-            for pair in 3..7 {
-                frame.halves[pair] = [
-                    label(previous, parents[2 * pair], most),
-                    label(previous, parents[2 * pair + 1], most),
-                ];
+        match self.previous {
+            None => frame.halves[7][0] = frame.halves[0][0],
+            Some(previous) => {
+                for pair in 3..7 {
+                    let [a, b] = [parents[2 * pair], parents[2 * pair + 1]];
+                    frame.halves[pair] = [label(previous, a, last), label(previous, b, last)];
+                }
+                frame.halves[7][0] = frame.halves[LAST_PARENT / 2][LAST_PARENT % 2];
             }
-            last = frame.halves[self.last_parent / 2][self.last_parent % 2];
         }
-        frame.halves[7][0] = last;
         // The schedule of block 0 is expanded for the node after this one.
         frame.node[2] = (node + 1) as u32;
         frame.out = self.current.wrapping_add(node * self.stride).cast();
         self.prefetch(node + PREFETCH_NODES);
+    }
+
+    /// The same for the lane beside a frame's in lockstep: all is one label further on, and most of
+    /// it in the same cache lines.
+    #[inline(always)]
+    fn prepare_beside(&self, frame: &mut Frame, first: &Frame) {
+        let beside = |label: *const Words| label.wrapping_add(1);
+        for pair in 0..3 {
+            frame.halves[pair] = first.halves[pair].map(beside);
+        }
+        if self.previous.is_some() {
+            for pair in 3..7 {
+                frame.halves[pair] = first.halves[pair].map(beside);
+            }
+        }
+        frame.halves[7][0] = beside(first.halves[7][0]);
+        frame.node[2] = first.node[2];
+        frame.out = first.out.wrapping_add(1);
+    }
+
+    /// Whether `other` is the lane beside this one, in lockstep.
+    fn is_beside(&self, other: &Self) -> bool {
+        let next = |base: *const u8| base.wrapping_add(LABEL_BYTES);
+        next(self.current) == other.current.cast_const()
+            && self.previous.map(next) == other.previous
     }
 
     /// Fetches the labels of a node's parents to the L2 cache.
@@ -179,6 +205,24 @@ impl Strand<'_> {
         if let Some(previous) = self.previous {
             for parent in &parents[6..] {
                 fetch(previous, *parent);
+            }
+        }
+    }
+}
+
+/// Prepares the lanes of a side for their `i`th nodes. With `LOCKSTEP` the second is beside the
+/// first.
+#[inline(always)]
+fn prepare<const LOCKSTEP: bool>(side: &mut [Frame; 2], strands: &[Strand<'_>], i: usize) {
+    let [first, second] = side;
+    match strands {
+        [] => {}
+        [only] => only.prepare(first, i),
+        [a, b, ..] => {
+            a.prepare(first, i);
+            match LOCKSTEP {
+                true => b.prepare_beside(second, first),
+                false => b.prepare(second, i),
             }
         }
     }
@@ -213,48 +257,53 @@ impl Engine {
         if n_nodes == 0 {
             return;
         }
-        let mut lanes = Vec::new();
+        let (mut strands, mut dresses) = (Vec::new(), Vec::new());
         for batch in batches.iter() {
             for lane in &batch.lanes {
-                lanes.push((strand(batch, lane.index), batch.layer, &lane.replica_id));
+                strands.push(strand(batch, lane.index));
+                dresses.push((batch.layer, lane.replica_id));
             }
         }
-        match lanes.len() {
-            0 => {}
-            1 | 2 => self.run::<1>(&lanes, n_nodes),
-            _ => self.run::<2>(&lanes, n_nodes),
-        }
-    }
-
-    /// Labels `n_nodes` nodes of up to `2 * W` lanes.
-    fn run<const W: usize>(&mut self, lanes: &[(Strand<'_>, u32, &Words)], n_nodes: usize) {
-        for (i, (strand, layer, replica_id)) in lanes.iter().enumerate() {
-            dress(&mut self.sides[i / W][i % W], strand, *layer, replica_id);
+        let width = if strands.len() > 2 { 2 } else { 1 };
+        for (i, (strand, (layer, replica_id))) in strands.iter().zip(dresses).enumerate() {
+            dress(&mut self.sides[i / width][i % width], strand, layer, replica_id);
         }
         for (frame, scratch) in self.idle.iter_mut().zip(self.scratch.iter_mut()) {
             rest(frame, scratch);
         }
         // A place without a lane hashes padding into scratch.
-        for i in lanes.len()..2 * W {
-            rest(&mut self.sides[i / W][i % W], &mut self.scratch[i % W]);
+        for i in strands.len()..2 * width {
+            rest(&mut self.sides[i / width][i % width], &mut self.scratch[i % width]);
         }
-        let n_lanes = lanes.len();
-        let (left, right) = lanes.split_at(W.min(n_lanes));
+        let lockstep = strands.chunks(2).all(|pair| match pair {
+            [a, b] => a.is_beside(b),
+            _ => true,
+        });
+        match (width, strands.len(), lockstep) {
+            (_, 0, _) => {}
+            (1, ..) => self.run::<1, false>(&strands, n_nodes),
+            (_, _, false) => self.run::<2, false>(&strands, n_nodes),
+            (_, _, true) => self.run::<2, true>(&strands, n_nodes),
+        }
+    }
+
+    /// Labels `n_nodes` nodes of up to `2 * W` lanes.
+    fn run<const W: usize, const LOCKSTEP: bool>(
+        &mut self,
+        strands: &[Strand<'_>],
+        n_nodes: usize,
+    ) {
+        let (left, right) = strands.split_at(W.min(strands.len()));
         let [side0, side1] = &mut *self.sides;
-        let prepare = |side: &mut [Frame; 2], lanes: &[(Strand<'_>, u32, &Words)], i: usize| {
-            for (frame, (strand, ..)) in side.iter_mut().zip(lanes) {
-                strand.prepare(frame, i);
-            }
-        };
-        prepare(side0, left, 0);
+        prepare::<LOCKSTEP>(side0, left, 0);
         half::<W>(side0, &mut self.idle);
         for i in 0..n_nodes - 1 {
-            prepare(side1, right, i);
+            prepare::<LOCKSTEP>(side1, right, i);
             half::<W>(side1, side0);
-            prepare(side0, left, i + 1);
+            prepare::<LOCKSTEP>(side0, left, i + 1);
             half::<W>(side0, side1);
         }
-        prepare(side1, right, n_nodes - 1);
+        prepare::<LOCKSTEP>(side1, right, n_nodes - 1);
         half::<W>(side1, side0);
         half::<W>(&mut self.idle, side1);
     }
@@ -292,18 +341,17 @@ fn strand<'b>(batch: &'b Batch, lane: usize) -> Strand<'b> {
         previous: batch.previous.as_ref().map(|labels| labels.base(lane).cast_const()),
         stride: labels.stride(),
         first: labels.published(),
-        last_parent: last_parent(batch.layer),
     }
 }
 
 /// Sets what stays the same over the nodes of a layer, and block 0 of the first one.
-fn dress(frame: &mut Frame, strand: &Strand<'_>, layer: u32, replica_id: &Words) {
+fn dress(frame: &mut Frame, strand: &Strand<'_>, layer: u32, replica_id: Words) {
     let padding: *const Words = &raw const PADDING_HALF.0;
     frame.node = [layer, 0, strand.first as u32, 0, 0, 0, 0, 0];
-    frame.schedules[0] = portable::expand(*replica_id, frame.node);
+    frame.schedules[0] = portable::expand(replica_id, frame.node);
     // In layer 1 there are no blocks 4 to 7: something has to be expanded in their place.
     frame.halves = [[padding; 2]; N_DISTINCT];
-    frame.replica_id = *replica_id;
+    frame.replica_id = replica_id;
     let offsets = order(layer).map(|block| block as u32 * 256);
     frame.begin.copy_from_slice(&offsets[..10]);
     frame.finish.copy_from_slice(&offsets[10..]);

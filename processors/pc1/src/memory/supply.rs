@@ -78,7 +78,9 @@ impl Supply {
     /// To what the addresses of labels of `layer_bytes` are aligned.
     pub fn align(&self, layer_bytes: usize) -> usize {
         match self {
-            Self::System { pages, .. } => pages.bytes().min(layer_bytes.next_power_of_two()).max(4096),
+            Self::System { pages, .. } => {
+                pages.bytes().min(layer_bytes.next_power_of_two()).max(4096)
+            }
             Self::Files(pool) => pool.piece_bytes,
         }
     }
@@ -139,14 +141,15 @@ impl FilePool {
     /// What the system says when a file cannot be opened, or that there is none.
     pub fn open(directory: &Path, piece_bytes: usize) -> io::Result<Self> {
         let mut pieces = Vec::new();
-        let mut paths = fs::read_dir(directory)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
+        let mut paths =
+            fs::read_dir(directory)?.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>()?;
         paths.sort();
         for path in paths.into_iter().filter(|path| path.is_file()) {
             let file = Arc::new(File::options().read(true).write(true).open(&path)?);
             let n_pieces = file.metadata()?.len() / piece_bytes as u64;
-            pieces.extend((0..n_pieces).map(|i| {
-                Piece { file: file.clone(), offset: i * piece_bytes as u64 }
-            }));
+            pieces.extend(
+                (0..n_pieces).map(|i| Piece { file: file.clone(), offset: i * piece_bytes as u64 }),
+            );
         }
         if pieces.is_empty() {
             return Err(io::Error::new(

@@ -188,9 +188,7 @@ fn ensure(dir: &Path, path: &Path, graph: &Graph, watch: &Watch<'_>) -> Result<(
         None => make(path, graph, watch)?,
     };
     let stamp = stamp(path, &digest.to_string()).map_err(failed)?;
-    durable::write_file(&marker(path), |mut file| {
-        file.write_all(stamp.as_bytes()).map_err(failed)
-    })
+    durable::write_file(&marker(path), |mut file| file.write_all(stamp.as_bytes()).map_err(failed))
 }
 
 /// SHA-256 of a file of the right length. Waits for a library that is just filling it, which holds
@@ -285,7 +283,8 @@ fn make(path: &Path, graph: &Graph, watch: &Watch<'_>) -> Result<Bytes32, TaskEr
         let mut hasher = Sha256::new();
         for entries in mapped.entries().chunks(BLOCK_NODES as usize) {
             (watch.check)()?;
-            let bytes: Vec<u8> = entries.as_flattened().iter().flat_map(|p| p.to_le_bytes()).collect();
+            let bytes: Vec<u8> =
+                entries.as_flattened().iter().flat_map(|p| p.to_le_bytes()).collect();
             hasher.update(&bytes);
         }
         let digest = Bytes32(hasher.finalize().into());

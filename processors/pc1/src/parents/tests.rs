@@ -40,14 +40,15 @@ fn parents_are_the_librarys_in_graphs_of_any_size() {
     for n_nodes in [4_usize, 24, 64, 1 << 18, 1 << 30, 1 << 31] {
         let porep_id = [n_nodes.trailing_zeros() as u8; 32];
         let graph = Graph::new(n_nodes as u64, porep_id);
-        let library = StackedBucketGraph::<filecoin_hashers::poseidon::PoseidonHasher>::new_stacked(
-            n_nodes,
-            6,
-            8,
-            porep_id,
-            ApiVersion::V1_1_0,
-        )
-        .unwrap();
+        let library =
+            StackedBucketGraph::<filecoin_hashers::poseidon::PoseidonHasher>::new_stacked(
+                n_nodes,
+                6,
+                8,
+                porep_id,
+                ApiVersion::V1_1_0,
+            )
+            .unwrap();
         let step = (n_nodes / 200).max(1);
         for node in (0..n_nodes).step_by(step).chain([1, 2, n_nodes - 1]) {
             let mut expected = [0; N_PARENTS];

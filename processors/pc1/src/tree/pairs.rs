@@ -14,7 +14,8 @@ use crate::memory::labels::{Words, to_bytes, to_words};
 pub type Node = [u8; 32];
 
 /// The second block of every pair: padding, and the length of 512 bits.
-pub(super) const PADDING: [Words; 2] = [[0x8000_0000, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 512]];
+pub(super) const PADDING: [Words; 2] =
+    [[0x8000_0000, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 512]];
 
 /// What hashes pairs on this machine.
 #[derive(Clone, Copy, Debug)]

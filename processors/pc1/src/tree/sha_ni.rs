@@ -86,7 +86,10 @@ fn expand_pair(pair: &[Node; 2], schedule: &mut Schedule) {
 
 /// 64 rounds of all lanes, in turn.
 #[target_feature(enable = "sha,sse4.1,ssse3")]
-fn rounds(mut states: [[__m128i; 2]; LANES], schedules: [&Schedule; LANES]) -> [[__m128i; 2]; LANES] {
+fn rounds(
+    mut states: [[__m128i; 2]; LANES],
+    schedules: [&Schedule; LANES],
+) -> [[__m128i; 2]; LANES] {
     for t in 0..16 {
         let mut words = [states[0][0]; LANES];
         for lane in 0..LANES {

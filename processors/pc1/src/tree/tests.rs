@@ -14,7 +14,8 @@ fn reference(left: &Node, right: &Node) -> Node {
 }
 
 fn leaves(n: usize, seed: u8) -> Vec<Node> {
-    let leaf = |i: usize| -> Node { Sha256::digest([&i.to_le_bytes()[..], &[seed]].concat()).into() };
+    let leaf =
+        |i: usize| -> Node { Sha256::digest([&i.to_le_bytes()[..], &[seed]].concat()).into() };
     (0..n).map(leaf).collect()
 }
 
