@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test build setup lint schemas fuzz bench-pipe clean-demo help
+.PHONY: seal test build setup lint schemas fuzz bench-pipe bench-pc1 clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -39,6 +39,10 @@ fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
 
 bench-pipe: setup ## the pipe's speed against a plain copy
 	$(CARGO) run --release --locked -p sealpipe-protocol --example pipe_bench
+
+bench-pc1: setup ## labelling against filecoin-proofs, both built for this cpu; BENCH_PC1="16 24" in lg of nodes
+	RUSTFLAGS="-C target-cpu=native" $(CARGO) build --release --locked --target-dir $(TARGET)/native -p sealpipe-pc1 --example bench
+	FIL_PROOFS_PARENT_CACHE=$(TARGET)/native/parents $(TARGET)/native/release/examples/bench all $(or $(BENCH_PC1),16 24)
 
 clean-demo: ## forget the sector of `make seal`
 	rm -rf $(TARGET)/demo

@@ -4,10 +4,15 @@
 //! turn on the same machine. `make bench-pc1` builds it for the native cpu, which filecoin-proofs
 //! needs in order to be fast, and runs it.
 //!
-//! One line a measurement: `who lanes lg_nodes layer nodes/s cycles hours`. Usage:
-//! `bench ours <lg_nodes> <lanes>`, `bench single|multicore <lg_nodes>`, `bench clock`.
+//! `bench all 16 24` runs everything in turn, each in a process of its own, and ends with ratios.
+//! 2^16 nodes are 2 MiB a layer, 2^24 a sector of 512 MiB.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Instant,
+};
 
 use sealpipe_pc1::{
     clock,
@@ -48,12 +53,49 @@ fn main() {
         (Some("single"), Some(lg_nodes), None) => library(lg_nodes, false),
         (Some("multicore"), Some(lg_nodes), None) => library(lg_nodes, true),
         (Some("tree"), Some(lg_nodes), None) => tree(lg_nodes),
+        (Some("all"), Some(_), _) => {
+            arguments[1..].iter().filter_map(|text| text.parse().ok()).for_each(all);
+        }
         _ => {
             eprintln!(
-                "usage: bench ours <lg_nodes> <lanes> | single <lg_nodes> | multicore <lg_nodes> | tree <lg_nodes>"
+                "usage: bench all <lg_nodes>... | ours <lg_nodes> <lanes> | single <lg_nodes> | \
+                 multicore <lg_nodes> | tree <lg_nodes>"
             );
             std::process::exit(2);
         }
+    }
+}
+
+/// Runs all that can be compared, in turn, and prints ratios.
+fn all(lg_nodes: u32) {
+    let lg = lg_nodes.to_string();
+    let cycles = |arguments: &[&str]| -> Option<f64> {
+        let program = std::env::current_exe().ok()?;
+        let output = Command::new(program)
+            .args(arguments)
+            .env("FIL_PROOFS_MULTICORE_SDR_PRODUCERS", "1")
+            .stderr(Stdio::inherit())
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        print!("{text}");
+        // The upper layer's line is the last but that of its quickest step.
+        let line =
+            text.lines().rfind(|line| line.contains("layer 2") && !line.contains("quickest"))?;
+        let words: Vec<_> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "cycles")?;
+        words.get(at.checked_sub(1)?)?.parse().ok()
+    };
+    let ours = ["1", "2", "3", "4"].map(|lanes| cycles(&["ours", &lg, lanes]));
+    let (single, multicore) = (cycles(&["single", &lg]), cycles(&["multicore", &lg]));
+    for (lanes, ours) in (1..).zip(ours) {
+        let ratio = |peer: Option<f64>| peer.zip(ours).map_or(f64::NAN, |(peer, ours)| peer / ours);
+        println!(
+            "2^{lg_nodes} nodes, {lanes} lanes: {:.2} times filecoin-proofs on one core, {:.2} times \
+             multicore with one producer, core for core",
+            ratio(single),
+            ratio(multicore)
+        );
     }
 }
 

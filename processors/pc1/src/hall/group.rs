@@ -28,14 +28,17 @@ use crate::{
     parents::Parents,
 };
 
-/// Labels are taken to the disk in steps of so many nodes: 4 MiB of a sector.
-const STORE_NODES: usize = 1 << 17;
+/// Labels are taken to the disk in steps of so many nodes: 1 MiB of a sector.
+const STORE_NODES: usize = 1 << 15;
 
 /// How often a group that has nothing to do looks whether it has.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Memory is backed at least so many nodes ahead of the labels: several seconds.
+/// Memory is backed at most so many nodes ahead of the labels: several seconds.
 const NODES_AHEAD: usize = 1 << 22;
+
+/// And at most this part of a layer.
+const PARTS_AHEAD: usize = 32;
 
 /// The pool, shared by all groups.
 pub type SharedPool = Arc<Mutex<Pool>>;
@@ -88,6 +91,7 @@ impl Group {
             return Ok(());
         };
         let n_layers = self.sectors.iter().map(|sector| sector.n_layers()).max().unwrap_or(0);
+        let mut buffer = Buffer::new(STORE_NODES.min(self.parents.n_nodes()) * LABEL_BYTES);
         let mut previous = if first > 1 { Some(self.load(first - 1)?) } else { None };
         for layer in first..=n_layers {
             if self.sectors.iter().all(|sector| sector.has_left()) {
@@ -95,7 +99,7 @@ impl Group {
             }
             // What the group holds for good is its only layer at first.
             let grows = previous.is_some();
-            let labels = self.layer(layer, previous.take(), grows)?;
+            let labels = self.layer(layer, previous.take(), grows, &mut buffer)?;
             self.pool().layer_done(self.id);
             previous = Some(labels);
         }
@@ -130,6 +134,7 @@ impl Group {
         layer: u32,
         previous: Option<Arc<Labels>>,
         grows: bool,
+        buffer: &mut Buffer,
     ) -> io::Result<Arc<Labels>> {
         let (writer, mut backer) = self.reserve()?;
         let labels = writer.labels().clone();
@@ -144,7 +149,7 @@ impl Group {
         let left = self.sectors.iter().map(|sector| sector.left().clone()).collect();
         let (done, handed_back) = channel();
         self.core.submit(Job { batch, left, done });
-        let mut store = Store::new(&self.sectors, labels.clone());
+        let mut store = Store { sectors: &self.sectors, labels: labels.clone(), stored: 0, buffer };
         let outcome = self.attend(layer, grows, &mut backer, &mut store, &handed_back);
         if outcome.is_err() {
             // The core lets go of a batch when its sectors have left.
@@ -168,8 +173,9 @@ impl Group {
         handed_back: &Receiver<Batch>,
     ) -> io::Result<()> {
         let piece = self.piece_bytes();
+        let ahead = NODES_AHEAD.min(self.parents.n_nodes() / PARTS_AHEAD).max(1);
         loop {
-            let wanted = !backer.is_done() && backer.nodes_ahead() < NODES_AHEAD;
+            let wanted = !backer.is_done() && backer.nodes_ahead() < ahead;
             let more = piece.min(backer.missing_bytes()) as u64;
             let backed = wanted && (!grows || self.pool().grow(self.id, more));
             if backed {
@@ -202,15 +208,10 @@ struct Store<'g> {
     sectors: &'g [Arc<Sector>],
     labels: Arc<Labels>,
     stored: usize,
-    buffer: Buffer,
+    buffer: &'g mut Buffer,
 }
 
-impl<'g> Store<'g> {
-    fn new(sectors: &'g [Arc<Sector>], labels: Arc<Labels>) -> Self {
-        let buffer = Buffer::new(STORE_NODES.min(labels.n_nodes()) * LABEL_BYTES);
-        Self { sectors, labels, stored: 0, buffer }
-    }
-
+impl Store<'_> {
     /// Stores the next step of all sectors, if it is published; whether it was.
     fn step(&mut self) -> bool {
         let end = (self.stored + STORE_NODES).min(self.labels.n_nodes());

@@ -16,8 +16,11 @@ use super::{
     region::{Backing, Region},
 };
 
-/// Labels grow by so many bytes at a time, unless pages are larger.
+/// Labels grow by at most so many bytes at a time, unless pages are larger.
 const PIECE_BYTES: usize = 64 << 20;
+
+/// And by at most this part of a layer.
+const PIECES_A_LAYER: usize = 64;
 
 /// A source of memory.
 #[derive(Debug)]
@@ -68,8 +71,8 @@ impl Supply {
     pub fn piece_bytes(&self, layer_bytes: usize) -> usize {
         match self {
             Self::System { pages, .. } => {
-                let whole = layer_bytes.next_multiple_of(pages.bytes());
-                PIECE_BYTES.max(pages.bytes()).min(whole)
+                let part = PIECE_BYTES.min(layer_bytes / PIECES_A_LAYER).max(1);
+                part.next_multiple_of(pages.bytes())
             }
             Self::Files(pool) => pool.piece_bytes,
         }

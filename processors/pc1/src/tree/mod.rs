@@ -224,7 +224,7 @@ impl Build<'_> {
 
 /// Nodes before a row, the leaves being row 0.
 fn row_start(n_leaves: usize, row: u32) -> usize {
-    2 * n_leaves - (2 * n_leaves >> row)
+    2 * n_leaves - ((2 * n_leaves) >> row)
 }
 
 /// Roots of trees over 1, 2, 4 … zero leaves, up to `most`.
