@@ -67,21 +67,30 @@ fn four(pairs: &[[Node; 2]; LANES], padding: &Schedule) -> [Node; LANES] {
 #[target_feature(enable = "sha,sse4.1,ssse3")]
 fn expand_pair(pair: &[Node; 2], schedule: &mut Schedule) {
     let swap = _mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3);
-    let mut w = [swap; 4];
-    for (w, bytes) in w.iter_mut().zip(pair.as_flattened().as_chunks::<16>().0) {
-        *w = _mm_shuffle_epi8(load(bytes), swap);
-    }
-    let (quads, _) = schedule.as_chunks_mut::<4>();
-    for (t, (quad, k)) in quads.iter_mut().zip(K.as_chunks::<4>().0).enumerate() {
-        let i = t % 4;
-        if t >= 4 {
-            let (w4, w8) = (w[(i + 3) % 4], w[(i + 2) % 4]);
-            let sum = _mm_sha256msg1_epu32(w[i], w[(i + 1) % 4]);
-            let sum = _mm_add_epi32(sum, _mm_alignr_epi8::<4>(w4, w8));
-            w[i] = _mm_sha256msg2_epu32(sum, w4);
+    let (bytes, _) = pair.as_flattened().as_chunks::<16>();
+    let [mut a, mut b, mut c, mut d] =
+        [0, 1, 2, 3].map(|i: usize| _mm_shuffle_epi8(load(&bytes[i]), swap));
+    let (groups, _) = schedule.as_chunks_mut::<16>();
+    for (i, (group, k)) in groups.iter_mut().zip(K.as_chunks::<16>().0).enumerate() {
+        if i > 0 {
+            a = next(a, b, c, d);
+            b = next(b, c, d, a);
+            c = next(c, d, a, b);
+            d = next(d, a, b, c);
         }
-        store(_mm_add_epi32(w[i], load(k)), quad);
+        let (quads, k) = (group.as_chunks_mut::<4>().0, k.as_chunks::<4>().0);
+        store(_mm_add_epi32(a, load(&k[0])), &mut quads[0]);
+        store(_mm_add_epi32(b, load(&k[1])), &mut quads[1]);
+        store(_mm_add_epi32(c, load(&k[2])), &mut quads[2]);
+        store(_mm_add_epi32(d, load(&k[3])), &mut quads[3]);
     }
+}
+
+/// The four words of a schedule after the sixteen in `a` to `d`.
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn next(a: __m128i, b: __m128i, c: __m128i, d: __m128i) -> __m128i {
+    let sum = _mm_add_epi32(_mm_sha256msg1_epu32(a, b), _mm_alignr_epi8::<4>(d, c));
+    _mm_sha256msg2_epu32(sum, d)
 }
 
 /// 64 rounds of all lanes, in turn.
