@@ -52,6 +52,7 @@ impl Batch {
         let first = labels.published();
         assert!(first > 0 && first + n_nodes <= self.current.backed(), "nodes {first} + {n_nodes}");
         assert_eq!(labels.n_nodes(), self.parents.n_nodes());
+        assert!(labels.n_nodes().is_power_of_two());
         assert!(self.lanes.iter().all(|lane| lane.index < labels.width()));
         assert_eq!(self.layer > 1, self.previous.is_some());
         if let Some(previous) = &self.previous {

@@ -6,7 +6,7 @@ use super::{
     Batch, Lane,
     constants::{IV, K, LAST_WORD_MASK, N_DISTINCT, PADDING, last_parent, order},
 };
-use crate::memory::labels::{Labels, Words};
+use crate::memory::labels::Words;
 
 /// Words of a schedule with the round constants added.
 pub type Schedule = [u32; 64];
@@ -39,16 +39,13 @@ impl Engine {
     fn label(&self, batch: &Batch, lane: Lane, first: usize, node: usize) -> Words {
         let current = batch.current.labels();
         let parents = batch.parents.of(node);
-        let in_layer = |i: usize| {
-            let parent = (parents[i] as usize).min(node - 1);
-            match parent.checked_sub(first) {
-                Some(staged) => self.staged[staged],
-                None => current.get(parent, lane.index),
-            }
-        };
-        let parent = |i: usize| match &batch.previous {
-            Some(previous) if i >= 6 => before(previous, parents[i], lane.index),
-            _ => in_layer(i),
+        let last = current.n_nodes() - 1;
+        let parent = |i: usize| match (&batch.previous, parents[i] as usize & last) {
+            (Some(previous), parent) if i >= 6 => previous.get(parent, lane.index),
+            // No graph has such parents: see `sha_ni`.
+            (_, parent) if parent >= node => [0; 8],
+            (_, parent) if parent >= first => self.staged[parent - first],
+            (_, parent) => current.get(parent, lane.index),
         };
         let node_words = [batch.layer, (node >> 32) as u32, node as u32, 0, 0, 0, 0, 0];
         let mut schedules = [[0; 64]; N_DISTINCT];
@@ -63,10 +60,6 @@ impl Engine {
         label[7] &= LAST_WORD_MASK;
         label
     }
-}
-
-fn before(previous: &Labels, parent: u32, lane: usize) -> Words {
-    previous.get((parent as usize).min(previous.n_nodes() - 1), lane)
 }
 
 /// The schedule of a block that is given as two halves (FIPS 180-4, 6.2.2, step 1).

@@ -3,9 +3,9 @@
 //! Labelling up to four lanes on one core with the SHA extensions: the safe side of `sha_ni.s`,
 //! which says how it works.
 //!
-//! The kernel gets pointers to the labels of a node's parents. Here they are made from the parent
-//! cache, whatever it holds: a parent in the layer is taken as at most the node before, one in the
-//! layer before as at most its last.
+//! Labels are found by the numbers in the parent cache, whatever it holds: they are masked so that
+//! they stay within a layer, whose number of nodes is a power of two and all of whose addresses can
+//! be read.
 
 #![expect(unsafe_code, reason = "calls the assembly kernel")]
 
@@ -57,6 +57,11 @@ impl ShaNi {
 
 unsafe extern "sysv64" {
     fn sealpipe_pc1_half_of_four(begin: *mut Frame, finish: *mut Frame, constants: *const u32);
+    fn sealpipe_pc1_half_of_four_in_lockstep(
+        begin: *mut Frame,
+        finish: *mut Frame,
+        constants: *const u32,
+    );
     fn sealpipe_pc1_half_of_two(begin: *mut Frame, finish: *mut Frame, constants: *const u32);
 }
 
@@ -73,6 +78,11 @@ struct Frame {
     padding: u64,
     node: Words,
     replica_id: Words,
+    stride: usize,
+    row: *const [u32; N_PARENTS],
+    ahead: *const [u32; N_PARENTS],
+    bases: [*const u8; 6],
+    masks: [u32; 6],
 }
 
 const _: () = {
@@ -84,7 +94,12 @@ const _: () = {
     assert!(offset_of!(Frame, out) == 2816);
     assert!(offset_of!(Frame, node).is_multiple_of(16));
     assert!(offset_of!(Frame, replica_id).is_multiple_of(16));
-    assert!(size_of::<Frame>() == 2944);
+    assert!(offset_of!(Frame, stride) == 2896);
+    assert!(offset_of!(Frame, row) == 2904);
+    assert!(offset_of!(Frame, ahead) == 2912);
+    assert!(offset_of!(Frame, bases) == 2920);
+    assert!(offset_of!(Frame, masks) == 2968);
+    assert!(size_of::<Frame>() == 3008);
 };
 
 /// Constants in the kernel's order; it gets the address of the middle of `k`.
@@ -108,6 +123,9 @@ struct Aligned(Words);
 
 static PADDING_HALF: Aligned = Aligned(PADDING);
 
+/// Parents for a place without a lane.
+static NO_PARENTS: [u32; N_PARENTS] = [0; N_PARENTS];
+
 impl Frame {
     fn new() -> Self {
         Self {
@@ -121,6 +139,11 @@ impl Frame {
             padding: 0,
             node: [0; 8],
             replica_id: [0; 8],
+            stride: 0,
+            row: &raw const NO_PARENTS,
+            ahead: &raw const NO_PARENTS,
+            bases: [ptr::null(); 6],
+            masks: [0; 6],
         }
     }
 }
@@ -136,33 +159,29 @@ struct Strand<'b> {
 }
 
 impl Strand<'_> {
-    /// Points the frame to what the `i`th node is made of, and fetches what a later one is.
+    /// Points the frame to what the `i`th node is made of. The kernel locates the parents of blocks
+    /// 2 to 7 itself.
     #[inline(always)]
     fn prepare(&self, frame: &mut Frame, i: usize) {
         let node = self.first + i;
-        let (before, last) = (node - 1, self.parents.len() - 1);
+        let last = self.parents.len() - 1;
         let parents = &self.parents[node];
-        let label = |base: *const u8, parent: u32, most: usize| -> *const Words {
-            base.wrapping_add((parent as usize).min(most) * self.stride).cast()
+        let label = |base: *const u8, parent: u32| -> *const Words {
+            base.wrapping_add((parent as usize & last) * self.stride).cast()
         };
-        for pair in 0..3 {
-            let [a, b] = [parents[2 * pair], parents[2 * pair + 1]];
-            frame.halves[pair] = [label(self.current, a, before), label(self.current, b, before)];
-        }
-        match self.previous {
-            None => frame.halves[7][0] = frame.halves[0][0],
-            Some(previous) => {
-                for pair in 3..7 {
-                    let [a, b] = [parents[2 * pair], parents[2 * pair + 1]];
-                    frame.halves[pair] = [label(previous, a, last), label(previous, b, last)];
-                }
-                frame.halves[7][0] = frame.halves[LAST_PARENT / 2][LAST_PARENT % 2];
-            }
-        }
+        frame.halves[0] = [label(self.current, parents[0]), label(self.current, parents[1])];
+        frame.halves[7][0] = match self.previous {
+            None => frame.halves[0][0],
+            Some(previous) => label(previous, parents[LAST_PARENT]),
+        };
+        let ahead = &self.parents[(node + PREFETCH_NODES).min(last)];
+        (frame.row, frame.ahead) = (parents, ahead);
         // The schedule of block 0 is expanded for the node after this one.
         frame.node[2] = (node + 1) as u32;
         frame.out = self.current.wrapping_add(node * self.stride).cast();
-        self.prefetch(node + PREFETCH_NODES);
+        let first: *const Words = label(self.current, ahead[1]);
+        // SAFETY: a prefetch of any address has no effect that could be seen.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(first.cast()) };
     }
 
     /// The same for the lane beside a frame's in lockstep: all is one label further on, and most of
@@ -170,14 +189,7 @@ impl Strand<'_> {
     #[inline(always)]
     fn prepare_beside(&self, frame: &mut Frame, first: &Frame) {
         let beside = |label: *const Words| label.wrapping_add(1);
-        for pair in 0..3 {
-            frame.halves[pair] = first.halves[pair].map(beside);
-        }
-        if self.previous.is_some() {
-            for pair in 3..7 {
-                frame.halves[pair] = first.halves[pair].map(beside);
-            }
-        }
+        frame.halves[0] = first.halves[0].map(beside);
         frame.halves[7][0] = beside(first.halves[7][0]);
         frame.node[2] = first.node[2];
         frame.out = first.out.wrapping_add(1);
@@ -188,25 +200,6 @@ impl Strand<'_> {
         let next = |base: *const u8| base.wrapping_add(LABEL_BYTES);
         next(self.current) == other.current.cast_const()
             && self.previous.map(next) == other.previous
-    }
-
-    /// Fetches the labels of a node's parents to the L2 cache.
-    #[inline(always)]
-    fn prefetch(&self, node: usize) {
-        let Some(parents) = self.parents.get(node) else { return };
-        let fetch = |base: *const u8, parent: u32| {
-            let label = base.wrapping_add(parent as usize * self.stride);
-            // SAFETY: a prefetch of any address has no effect that could be seen.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(label.cast()) };
-        };
-        for parent in &parents[1..6] {
-            fetch(self.current, *parent);
-        }
-        if let Some(previous) = self.previous {
-            for parent in &parents[6..] {
-                fetch(previous, *parent);
-            }
-        }
     }
 }
 
@@ -275,10 +268,10 @@ impl Engine {
         for i in strands.len()..2 * width {
             rest(&mut self.sides[i / width][i % width], &mut self.scratch[i % width]);
         }
-        let lockstep = strands.chunks(2).all(|pair| match pair {
-            [a, b] => a.is_beside(b),
-            _ => true,
-        });
+        let lockstep = match strands.as_slice() {
+            [a, b, c, d] => a.is_beside(b) && c.is_beside(d),
+            _ => false,
+        };
         match (width, strands.len(), lockstep) {
             (_, 0, _) => {}
             (1, ..) => self.run::<1, false>(&strands, n_nodes),
@@ -296,22 +289,22 @@ impl Engine {
         let (left, right) = strands.split_at(W.min(strands.len()));
         let [side0, side1] = &mut *self.sides;
         prepare::<LOCKSTEP>(side0, left, 0);
-        half::<W>(side0, &mut self.idle);
+        half::<W, LOCKSTEP>(side0, &mut self.idle);
         for i in 0..n_nodes - 1 {
             prepare::<LOCKSTEP>(side1, right, i);
-            half::<W>(side1, side0);
+            half::<W, LOCKSTEP>(side1, side0);
             prepare::<LOCKSTEP>(side0, left, i + 1);
-            half::<W>(side0, side1);
+            half::<W, LOCKSTEP>(side0, side1);
         }
         prepare::<LOCKSTEP>(side1, right, n_nodes - 1);
-        half::<W>(side1, side0);
-        half::<W>(&mut self.idle, side1);
+        half::<W, LOCKSTEP>(side1, side0);
+        half::<W, LOCKSTEP>(&mut self.idle, side1);
     }
 }
 
 /// Begins a node of the lanes of one side, and finishes those of the other.
 #[inline(always)]
-fn half<const W: usize>(begin: &mut [Frame; 2], finish: &mut [Frame; 2]) {
+fn half<const W: usize, const LOCKSTEP: bool>(begin: &mut [Frame; 2], finish: &mut [Frame; 2]) {
     let (begin, finish) = (begin.as_mut_ptr(), finish.as_mut_ptr());
     let constants = (&raw const CONSTANTS).cast::<u32>().wrapping_add(32);
     // SAFETY: an `Engine` exists only where the instructions do (`ShaNi`). The frames are two
@@ -326,9 +319,10 @@ fn half<const W: usize>(begin: &mut [Frame; 2], finish: &mut [Frame; 2]) {
             (*frame).halves[N_DISTINCT - 1] =
                 [&raw const (*frame).replica_id, &raw const (*frame).node];
         }
-        match W {
-            1 => sealpipe_pc1_half_of_two(begin, finish, constants),
-            _ => sealpipe_pc1_half_of_four(begin, finish, constants),
+        match (W, LOCKSTEP) {
+            (1, _) => sealpipe_pc1_half_of_two(begin, finish, constants),
+            (_, false) => sealpipe_pc1_half_of_four(begin, finish, constants),
+            (_, true) => sealpipe_pc1_half_of_four_in_lockstep(begin, finish, constants),
         }
     }
 }
@@ -349,7 +343,13 @@ fn dress(frame: &mut Frame, strand: &Strand<'_>, layer: u32, replica_id: Words) 
     let padding: *const Words = &raw const PADDING_HALF.0;
     frame.node = [layer, 0, strand.first as u32, 0, 0, 0, 0, 0];
     frame.schedules[0] = portable::expand(replica_id, frame.node);
-    // In layer 1 there are no blocks 4 to 7: something has to be expanded in their place.
+    // In layer 1 there are no blocks 4 to 7: the first label is expanded in their place.
+    let last = (strand.parents.len() - 1) as u32;
+    let (previous, mask) = strand.previous.map_or((strand.current.cast_const(), 0), |p| (p, last));
+    let current = strand.current.cast_const();
+    frame.stride = strand.stride;
+    frame.bases = [current, current, previous, previous, previous, previous];
+    frame.masks = [last, last, mask, mask, mask, mask];
     frame.halves = [[padding; 2]; N_DISTINCT];
     frame.replica_id = replica_id;
     let offsets = order(layer).map(|block| block as u32 * 256);
@@ -364,6 +364,10 @@ fn rest(frame: &mut Frame, scratch: &mut Aligned) {
     frame.begin = [0; 10];
     frame.finish = [0; 10];
     frame.out = &raw mut scratch.0;
+    frame.stride = 0;
+    (frame.row, frame.ahead) = (&raw const NO_PARENTS, &raw const NO_PARENTS);
+    frame.bases = [padding.cast(); 6];
+    frame.masks = [0; 6];
 }
 
 const _: () = assert!(size_of::<Words>() == LABEL_BYTES);

@@ -24,7 +24,12 @@
 .set BEGIN, 2736        # 10 offsets of schedules: blocks 0 to 9
 .set FINISH, 2776       # 10 offsets of schedules: blocks 10 to 19
 .set OUT, 2816          # where the label goes
-.set LANE, 2944         # size of a lane
+.set STRIDE, 2896       # bytes from a node's label to the next one's
+.set ROW, 2904          # where the parents' numbers are
+.set AHEAD, 2912        # where those of a later node are, whose labels are to be fetched
+.set BASES, 2920        # 6 addresses of labels: for the parents of blocks 2 to 7
+.set MASKS, 2968        # 6 masks for their numbers, which keep them within the layer
+.set LANE, 3008         # size of a lane
 # Constants, from rdx: K at -128, then these.
 .set IV, 128            # initial ABEF, CDGH
 .set MASK, 160          # clears the two highest bits of a label's last byte
@@ -110,6 +115,37 @@
     movdqa [r12 + 16*\t - 128], xmm15
 .endm
 
+# Where the label of a parent of the next block is. Done slot by slot, beside the rounds: all at once,
+# between two nodes, it costs twice as much.
+.macro PC1_LOCATE row, which, offset
+    mov rax, [rdi + \offset + \row]
+    mov eax, [rax + 8*rcx + 8 + 4*\which]
+    and eax, [rdi + 4*rcx + \offset + MASKS]
+    imul rax, [rdi + \offset + STRIDE]
+    add rax, [rdi + 8*rcx + \offset + BASES]
+.endm
+
+# Points the next slot's expansions to what they expand. In lockstep the second lane's labels stand
+# beside the first one's.
+.macro PC1_POINT which, both, lockstep
+    PC1_LOCATE ROW, \which, 0
+    mov [rbp + HALVES + 16 + 8*\which], rax
+.if \both
+.if \lockstep
+    add rax, 32
+.else
+    PC1_LOCATE ROW, \which, LANE
+.endif
+    mov [rbp + LANE + HALVES + 16 + 8*\which], rax
+.endif
+.endm
+
+# Fetches a label of a later node.
+.macro PC1_FETCH which, offset
+    PC1_LOCATE AHEAD, \which, \offset
+    prefetcht1 [rax]
+.endm
+
 # The chaining value after a block.
 .macro PC1_FEED base, offset, a, b
     paddd \a, [\base + \offset + STATE]
@@ -166,22 +202,8 @@
     ret
 .endm
 
-# void (rdi: two lanes that begin, rsi: two lanes that finish, rdx: constants)
-.globl sealpipe_pc1_half_of_four
-.hidden sealpipe_pc1_half_of_four
-.type sealpipe_pc1_half_of_four, @function
-.p2align 6
-sealpipe_pc1_half_of_four:
-    PC1_ENTER
-    PC1_FRESH rdi, 0, xmm1, xmm2
-    PC1_FRESH rdi, LANE, xmm3, xmm4
-    movdqa xmm5, [rsi + STATE]
-    movdqa xmm6, [rsi + STATE + 16]
-    movdqa xmm7, [rsi + LANE + STATE]
-    movdqa xmm8, [rsi + LANE + STATE + 16]
-    lea r15, [rdi + LANE + RAW]
-.p2align 5
-2:
+# A slot of four lanes in which two expand; with points, the next one is prepared.
+.macro PC1_SLOT4 points, lockstep
     PC1_SLOT r8, r8d, rdi, 0, BEGIN
     PC1_SLOT r9, r9d, rdi, LANE, BEGIN
     PC1_SLOT r10, r10d, rsi, 0, FINISH
@@ -203,26 +225,48 @@ sealpipe_pc1_half_of_four:
     PC1_LOAD2 3, xmm12, rax, rbx, 16
     PC1_ROUNDS4 4
     PC1_EXPAND2 4,  xmm9,  xmm10, xmm11, xmm12, [r14],      [r14 + 16],  [rbx]
+.if \points
+    PC1_POINT 0, 1, \lockstep
+.endif
     PC1_ROUNDS4 5
     PC1_EXPAND2 5,  xmm10, xmm11, xmm12, xmm9,  [r14 + 16], [rbx],       [rbx + 16]
     PC1_ROUNDS4 6
     PC1_EXPAND2 6,  xmm11, xmm12, xmm9,  xmm10, [rbx],      [rbx + 16],  [r15]
+.if \points
+    PC1_POINT 1, 1, \lockstep
+.endif
     PC1_ROUNDS4 7
     PC1_EXPAND2 7,  xmm12, xmm9,  xmm10, xmm11, [rbx + 16], [r15],       [r15 + 16]
     PC1_ROUNDS4 8
     PC1_EXPAND2 8,  xmm9,  xmm10, xmm11, xmm12, [r15],      [r15 + 16],  [r15 + 32]
+.if \points
+    PC1_FETCH 0, 0
+.endif
     PC1_ROUNDS4 9
     PC1_EXPAND2 9,  xmm10, xmm11, xmm12, xmm9,  [r15 + 16], [r15 + 32],  [r15 + 48]
     PC1_ROUNDS4 10
     PC1_EXPAND2 10, xmm11, xmm12, xmm9,  xmm10, [r15 + 32], [r15 + 48],  [r15 + 64]
+.if \points
+    PC1_FETCH 1, 0
+.endif
     PC1_ROUNDS4 11
     PC1_EXPAND2 11, xmm12, xmm9,  xmm10, xmm11, [r15 + 48], [r15 + 64],  [r15 + 80]
     PC1_ROUNDS4 12
     PC1_EXPAND2 12, xmm9,  xmm10, xmm11, xmm12, [r15 + 64], [r15 + 80],  [r15 + 96]
+.if \points
+.if \lockstep == 0
+    PC1_FETCH 0, LANE
+.endif
+.endif
     PC1_ROUNDS4 13
     PC1_EXPAND2 13, xmm10, xmm11, xmm12, xmm9,  [r15 + 80], [r15 + 96],  [r15 + 112]
     PC1_ROUNDS4 14
     PC1_EXPAND2 14, xmm11, xmm12, xmm9,  xmm10, [r15 + 96], [r15 + 112], [r15 + 128]
+.if \points
+.if \lockstep == 0
+    PC1_FETCH 1, LANE
+.endif
+.endif
     PC1_ROUNDS4 15
     PC1_EXPAND2 15, xmm12, xmm9,  xmm10, xmm11, [r15 + 112], [r15 + 128], [r15 + 144]
     PC1_FEED rdi, 0, xmm1, xmm2
@@ -231,38 +275,10 @@ sealpipe_pc1_half_of_four:
     PC1_FEED rsi, LANE, xmm7, xmm8
     add rbp, 16
     inc ecx
-    cmp ecx, 9
-    jne 2b
-    PC1_SLOT r8, r8d, rdi, 0, BEGIN
-    PC1_SLOT r9, r9d, rdi, LANE, BEGIN
-    PC1_SLOT r10, r10d, rsi, 0, FINISH
-    PC1_SLOT r11, r11d, rsi, LANE, FINISH
-    .irp t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-    PC1_ROUNDS4 \t
-    .endr
-    PC1_FEED rdi, 0, xmm1, xmm2
-    PC1_FEED rdi, LANE, xmm3, xmm4
-    paddd xmm5, [rsi + STATE]
-    paddd xmm6, [rsi + STATE + 16]
-    paddd xmm7, [rsi + LANE + STATE]
-    paddd xmm8, [rsi + LANE + STATE + 16]
-    PC1_LABEL 0, xmm5, xmm6
-    PC1_LABEL LANE, xmm7, xmm8
-    PC1_LEAVE
-.size sealpipe_pc1_half_of_four, . - sealpipe_pc1_half_of_four
+.endm
 
-# void (rdi: one lane that begins, rsi: one lane that finishes, rdx: constants)
-.globl sealpipe_pc1_half_of_two
-.hidden sealpipe_pc1_half_of_two
-.type sealpipe_pc1_half_of_two, @function
-.p2align 6
-sealpipe_pc1_half_of_two:
-    PC1_ENTER
-    PC1_FRESH rdi, 0, xmm1, xmm2
-    movdqa xmm5, [rsi + STATE]
-    movdqa xmm6, [rsi + STATE + 16]
-.p2align 5
-2:
+# The same of two lanes, of which one expands.
+.macro PC1_SLOT2 points
     PC1_SLOT r8, r8d, rdi, 0, BEGIN
     PC1_SLOT r10, r10d, rsi, 0, FINISH
     mov r12d, [rdx + 4*rcx + EXPANDED]
@@ -277,22 +293,128 @@ sealpipe_pc1_half_of_two:
     PC1_LOAD1 2, xmm11, r14, 0
     PC1_ROUNDS2 3
     PC1_LOAD1 3, xmm12, r14, 16
-    .irp t, 4, 8, 12
-    PC1_ROUNDS2 \t
-    PC1_EXPAND1 \t, xmm9,  xmm10, xmm11, xmm12
-    PC1_ROUNDS2 (\t+1)
-    PC1_EXPAND1 (\t+1), xmm10, xmm11, xmm12, xmm9
-    PC1_ROUNDS2 (\t+2)
-    PC1_EXPAND1 (\t+2), xmm11, xmm12, xmm9, xmm10
-    PC1_ROUNDS2 (\t+3)
-    PC1_EXPAND1 (\t+3), xmm12, xmm9,  xmm10, xmm11
-    .endr
+    PC1_ROUNDS2 4
+    PC1_EXPAND1 4, xmm9, xmm10, xmm11, xmm12
+    PC1_ROUNDS2 5
+    PC1_EXPAND1 5, xmm10, xmm11, xmm12, xmm9
+.if \points
+    PC1_POINT 0, 0, 0
+.endif
+    PC1_ROUNDS2 6
+    PC1_EXPAND1 6, xmm11, xmm12, xmm9, xmm10
+    PC1_ROUNDS2 7
+    PC1_EXPAND1 7, xmm12, xmm9, xmm10, xmm11
+.if \points
+    PC1_POINT 1, 0, 0
+.endif
+    PC1_ROUNDS2 8
+    PC1_EXPAND1 8, xmm9, xmm10, xmm11, xmm12
+    PC1_ROUNDS2 9
+    PC1_EXPAND1 9, xmm10, xmm11, xmm12, xmm9
+.if \points
+    PC1_FETCH 0, 0
+.endif
+    PC1_ROUNDS2 10
+    PC1_EXPAND1 10, xmm11, xmm12, xmm9, xmm10
+    PC1_ROUNDS2 11
+    PC1_EXPAND1 11, xmm12, xmm9, xmm10, xmm11
+.if \points
+    PC1_FETCH 1, 0
+.endif
+    PC1_ROUNDS2 12
+    PC1_EXPAND1 12, xmm9, xmm10, xmm11, xmm12
+    PC1_ROUNDS2 13
+    PC1_EXPAND1 13, xmm10, xmm11, xmm12, xmm9
+    PC1_ROUNDS2 14
+    PC1_EXPAND1 14, xmm11, xmm12, xmm9, xmm10
+    PC1_ROUNDS2 15
+    PC1_EXPAND1 15, xmm12, xmm9, xmm10, xmm11
     PC1_FEED rdi, 0, xmm1, xmm2
     PC1_FEED rsi, 0, xmm5, xmm6
     add rbp, 16
     inc ecx
-    cmp ecx, 9
+.endm
+
+# void (rdi: two lanes that begin, rsi: two lanes that finish, rdx: constants); lockstep: each side's lanes are beside each other
+.macro PC1_HALF_OF_FOUR name, lockstep
+.globl \name
+.hidden \name
+.type \name, @function
+.p2align 6
+\name:
+    PC1_ENTER
+    PC1_FRESH rdi, 0, xmm1, xmm2
+    PC1_FRESH rdi, LANE, xmm3, xmm4
+    movdqa xmm5, [rsi + STATE]
+    movdqa xmm6, [rsi + STATE + 16]
+    movdqa xmm7, [rsi + LANE + STATE]
+    movdqa xmm8, [rsi + LANE + STATE + 16]
+    lea r15, [rdi + LANE + RAW]
+.p2align 5
+2:
+    PC1_SLOT4 1, \lockstep
+    cmp ecx, 6
     jne 2b
+.p2align 5
+3:
+    PC1_SLOT4 0, 0
+    cmp ecx, 9
+    jne 3b
+    PC1_SLOT r8, r8d, rdi, 0, BEGIN
+    PC1_SLOT r9, r9d, rdi, LANE, BEGIN
+    PC1_SLOT r10, r10d, rsi, 0, FINISH
+    PC1_SLOT r11, r11d, rsi, LANE, FINISH
+    PC1_ROUNDS4 0
+    PC1_ROUNDS4 1
+    PC1_ROUNDS4 2
+    PC1_ROUNDS4 3
+    PC1_ROUNDS4 4
+    PC1_ROUNDS4 5
+    PC1_ROUNDS4 6
+    PC1_ROUNDS4 7
+    PC1_ROUNDS4 8
+    PC1_ROUNDS4 9
+    PC1_ROUNDS4 10
+    PC1_ROUNDS4 11
+    PC1_ROUNDS4 12
+    PC1_ROUNDS4 13
+    PC1_ROUNDS4 14
+    PC1_ROUNDS4 15
+    PC1_FEED rdi, 0, xmm1, xmm2
+    PC1_FEED rdi, LANE, xmm3, xmm4
+    paddd xmm5, [rsi + STATE]
+    paddd xmm6, [rsi + STATE + 16]
+    paddd xmm7, [rsi + LANE + STATE]
+    paddd xmm8, [rsi + LANE + STATE + 16]
+    PC1_LABEL 0, xmm5, xmm6
+    PC1_LABEL LANE, xmm7, xmm8
+    PC1_LEAVE
+.size \name, . - \name
+.endm
+
+PC1_HALF_OF_FOUR sealpipe_pc1_half_of_four, 0
+PC1_HALF_OF_FOUR sealpipe_pc1_half_of_four_in_lockstep, 1
+
+# void (rdi: one lane that begins, rsi: one lane that finishes, rdx: constants)
+.globl sealpipe_pc1_half_of_two
+.hidden sealpipe_pc1_half_of_two
+.type sealpipe_pc1_half_of_two, @function
+.p2align 6
+sealpipe_pc1_half_of_two:
+    PC1_ENTER
+    PC1_FRESH rdi, 0, xmm1, xmm2
+    movdqa xmm5, [rsi + STATE]
+    movdqa xmm6, [rsi + STATE + 16]
+.p2align 5
+2:
+    PC1_SLOT2 1
+    cmp ecx, 6
+    jne 2b
+.p2align 5
+3:
+    PC1_SLOT2 0
+    cmp ecx, 9
+    jne 3b
     PC1_SLOT r8, r8d, rdi, 0, BEGIN
     PC1_SLOT r10, r10d, rsi, 0, FINISH
     .irp t, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
