@@ -93,7 +93,25 @@ fn the_reference_passes(stage: &str) {
         println!("skipped: sealpipe-reference is not built");
         return;
     };
-    let command = vec![reference.clone().into(), "processor".into(), stage.into()];
+    passes_stage(&reference, stage);
+}
+
+/// `sealpipe-pc1` passes the stage's own checks.
+fn pc1_passes(stage: &str) {
+    let Some(pc1) = program("SEALPIPE_PC1", "sealpipe-pc1") else {
+        println!("skipped: sealpipe-pc1 is not built");
+        return;
+    };
+    passes_stage(&pc1, stage);
+}
+
+/// The answers of random tasks are the reference's.
+fn passes_stage(processor: &Path, stage: &str) {
+    let Some(reference) = program("SEALPIPE_REFERENCE", "sealpipe-reference") else {
+        println!("skipped: sealpipe-reference is not built");
+        return;
+    };
+    let command = vec![processor.into(), "processor".into(), stage.into()];
     let setting = Setting { reference: Some(reference), ..Setting::default() };
     println!("seed: {:016x}", setting.seed);
     let may_mount = std::env::var_os("REQUIRE_MOUNT").is_none();
@@ -142,4 +160,14 @@ fn the_reference_verifies() {
 #[test]
 fn the_reference_unseals() {
     the_reference_passes("unseal");
+}
+
+#[test]
+fn our_pc1_labels() {
+    pc1_passes("pc1");
+}
+
+#[test]
+fn our_pc1_builds_tree_d() {
+    pc1_passes("tree_d");
 }
