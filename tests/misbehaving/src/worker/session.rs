@@ -32,6 +32,9 @@ const SHUTDOWN_ANSWER: Duration = Duration::from_secs(1);
 const FIRST_BUDGET: u32 = 20;
 const BUDGET: u32 = 1_000;
 
+/// For a process whose stdout has ended to be gone, and for the last lines of one that is gone.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// How often it looks at its clock.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -78,6 +81,8 @@ pub struct Session<'a> {
     defect: Option<String>,
     refused: Option<String>,
     at_end: bool,
+    /// When it was seen that it is gone.
+    ended_at: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -104,6 +109,7 @@ impl<'a> Session<'a> {
             defect: None,
             refused: None,
             at_end: false,
+            ended_at: None,
         };
         Ok(session.work())
     }
@@ -148,6 +154,13 @@ impl<'a> Session<'a> {
 
     /// The process has to be given up, or is gone.
     fn die(&mut self, why: String) -> End {
+        let since = Instant::now();
+        while has(Fault::ExitZeroIsSuccess) && self.at_end && since.elapsed() < SETTLED {
+            if self.process.ended().is_some() {
+                break;
+            }
+            thread::sleep(LOOK);
+        }
         let status = self.process.ended();
         if has(Fault::ExitZeroIsSuccess) && status.is_some_and(|status| status.success()) {
             self.tasks.iter_mut().for_each(|task| task.status = Status::Done);
@@ -300,8 +313,11 @@ impl<'a> Session<'a> {
             Ok(Heard::TooLong) => self.odd("a line over the limit", b""),
             Ok(Heard::End) | Err(RecvTimeoutError::Disconnected) => self.at_end = true,
             Err(RecvTimeoutError::Timeout) => {
-                // What it said before it ended is dealt with first.
-                self.at_end |= self.process.ended().is_some() && has(Fault::IgnoresTheEnd);
+                // One that does not hear the end sees it, once what was said before has come.
+                if has(Fault::IgnoresTheEnd) && self.process.ended().is_some() {
+                    let since = *self.ended_at.get_or_insert_with(Instant::now);
+                    self.at_end |= since.elapsed() > SETTLED;
+                }
             }
         }
         let budget = if self.ready { BUDGET } else { FIRST_BUDGET };
