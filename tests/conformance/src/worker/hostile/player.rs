@@ -42,6 +42,9 @@ const MOST_OF_GRACE: Duration = Duration::from_secs(2);
 /// For runs to come to the end of their acts, when all is to end.
 const LAST_ACTS: Duration = Duration::from_secs(1);
 
+/// For a child to ignore what would end it.
+const CHILD_STARTS: Duration = Duration::from_secs(10);
+
 /// Most of what is written at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -475,6 +478,15 @@ impl Player {
         match command.spawn() {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).unwrap_or_default();
+                // Until then SIGTERM would end it.
+                let ignores = || {
+                    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+                    name.is_ok_and(|name| name.trim() == "sleep")
+                };
+                let since = Instant::now();
+                while !ignores() && since.elapsed() < CHILD_STARTS {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 self.note("child", json!({"pid": pid, "born": proc::born(pid)}));
             }
             Err(error) => self.note("childless", json!(error.to_string())),
