@@ -7,6 +7,8 @@
 //! `SEALPIPE_FAULTS=a,b` looks at these faults only. The reference processor is `SEALPIPE_REFERENCE`
 //! or where cargo puts it; it is heavy, and so not built for this test alone.
 
+mod second_look;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -86,7 +88,7 @@ fn name((fault, stage): Subject) -> String {
     format!("{} of {stage}", fault.map_or("none", StageFault::name))
 }
 
-fn run((fault, stage): Subject, reference: &Path) -> Vec<Outcome> {
+fn plan((fault, stage): Subject, reference: &Path) -> Plan {
     let mut command: Vec<OsString> = vec![env!("CARGO_BIN_EXE_sealpipe-misbehaving-stage").into()];
     if let Some(fault) = fault {
         command.extend(["--fault".into(), fault.name().into()]);
@@ -99,8 +101,7 @@ fn run((fault, stage): Subject, reference: &Path) -> Vec<Outcome> {
     };
     let limits = Limits { slow: SLOW, ..Limits::default() };
     let (checks, stage) = (checks(stage), stage.into());
-    let plan = Plan { command, stage, setting, limits, jobs: JOBS, checks, ..Plan::default() };
-    suite::run(&plan).unwrap()
+    Plan { command, stage, setting, limits, jobs: JOBS, checks, ..Plan::default() }
 }
 
 fn run_all(subjects: &[Subject], reference: &Path) -> BTreeMap<String, Vec<Outcome>> {
@@ -110,13 +111,36 @@ fn run_all(subjects: &[Subject], reference: &Path) -> BTreeMap<String, Vec<Outco
         for _ in 0..FAULTS_AT_A_TIME {
             scope.spawn(|| {
                 while let Some(subject) = subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcomes = run(*subject, reference);
+                    let outcomes = suite::run(&plan(*subject, reference)).unwrap();
                     all.lock().unwrap().insert(name(*subject), outcomes);
                 }
             });
         }
     });
     all.into_inner().unwrap()
+}
+
+/// Whether the check ended as the subject's row says.
+fn is_declared((fault, _): Subject, outcome: &Outcome) -> bool {
+    let id = outcome.check.id;
+    match outcome.status {
+        Status::Fault => false,
+        Status::Skipped => MAY_SKIP.contains(&id),
+        _ => outcome.is_broken() == fault.is_some_and(|fault| fault.seen().contains(&id)),
+    }
+}
+
+/// Looks once more at what is not as declared.
+fn look_again(subjects: &[Subject], all: &mut BTreeMap<String, Vec<Outcome>>, reference: &Path) {
+    let mut again = Vec::new();
+    for (name, outcomes) in all {
+        let Some(subject) = subjects.iter().find(|subject| self::name(**subject) == *name) else {
+            continue;
+        };
+        let odd = outcomes.iter_mut().filter(|outcome| !is_declared(*subject, outcome));
+        again.extend(odd.map(|outcome| (name.clone(), plan(*subject, reference), outcome)));
+    }
+    second_look::look_again(again);
 }
 
 #[test]
@@ -126,24 +150,20 @@ fn every_fault_is_seen_by_the_declared_checks_and_every_check_sees_one() {
         return;
     };
     let subjects = subjects();
-    let all = run_all(&subjects, &reference);
+    let mut all = run_all(&subjects, &reference);
+    look_again(&subjects, &mut all, &reference);
     let mut wrong = Vec::new();
     let (mut sees, mut skipped) = (BTreeSet::new(), BTreeSet::new());
     for subject in &subjects {
         let outcomes = &all[&name(*subject)];
-        let declared: BTreeSet<&str> =
-            subject.0.map_or(&[][..], StageFault::seen).iter().copied().collect();
         for outcome in outcomes {
             let id = outcome.check.id;
-            let skips = outcome.status == Status::Skipped && MAY_SKIP.contains(&id);
             if outcome.is_broken() {
                 sees.insert(id);
-            } else if skips {
+            } else if outcome.status == Status::Skipped {
                 skipped.insert(id);
             }
-            let odd = outcome.is_broken() != declared.contains(id);
-            let failed = matches!(outcome.status, Status::Fault | Status::Skipped);
-            if (odd || failed) && !skips {
+            if !is_declared(*subject, outcome) {
                 let (name, status) = (name(*subject), outcome.status.name());
                 wrong.push(format!("{name}: {id} {status}: {}", outcome.detail));
             }

@@ -6,6 +6,8 @@
 //! `SEALPIPE_FAULTS=a,b` looks at these faults only. `SEALPIPE_CONFORMANCE` names the program that
 //! the worker starts; otherwise it is looked for beside this test, where cargo puts it.
 
+mod second_look;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
@@ -66,16 +68,15 @@ fn command(subject: Subject) -> Vec<OsString> {
     command
 }
 
-fn run(subject: Subject) -> Vec<Outcome> {
-    let plan = Plan {
+fn plan(subject: Subject) -> Plan {
+    Plan {
         command: command(subject),
         stage: "add_pieces".into(),
         hostile: Some(conformance()),
         jobs: JOBS,
         checks: worker::checks(),
         ..Plan::default()
-    };
-    suite::run(&plan).unwrap()
+    }
 }
 
 /// Checks that say nothing on this machine, and so see nothing: they need two cpus, or NUMA.
@@ -118,7 +119,7 @@ fn run_all(subjects: &[Subject]) -> BTreeMap<&'static str, Vec<Outcome>> {
         for _ in 0..FAULTS_AT_A_TIME {
             scope.spawn(|| {
                 while let Some(subject) = subjects.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcomes = run(*subject);
+                    let outcomes = suite::run(&plan(*subject)).unwrap();
                     all.lock().unwrap().insert(name(*subject), outcomes);
                 }
             });
@@ -127,30 +128,45 @@ fn run_all(subjects: &[Subject]) -> BTreeMap<&'static str, Vec<Outcome>> {
     all.into_inner().unwrap()
 }
 
+/// Whether the check ended as the subject's row says.
+fn is_declared(subject: Subject, outcome: &Outcome) -> bool {
+    let id = outcome.check.id;
+    match outcome.status {
+        Status::Fault => false,
+        Status::Skipped => blind().contains(id),
+        _ => outcome.is_broken() == (declared(subject).contains(id) && !blind().contains(id)),
+    }
+}
+
+/// Looks once more at what is not as declared.
+fn look_again(subjects: &[Subject], all: &mut BTreeMap<&'static str, Vec<Outcome>>) {
+    let mut again = Vec::new();
+    for (name, outcomes) in all {
+        let Some(subject) = subjects.iter().find(|subject| self::name(**subject) == *name) else {
+            continue;
+        };
+        let odd = outcomes.iter_mut().filter(|outcome| !is_declared(*subject, outcome));
+        again.extend(odd.map(|outcome| ((*name).to_owned(), plan(*subject), outcome)));
+    }
+    second_look::look_again(again);
+}
+
 #[test]
 fn every_fault_is_seen_by_the_declared_checks_and_every_check_sees_one() {
     let subjects = subjects();
-    let all = run_all(&subjects);
+    let mut all = run_all(&subjects);
+    look_again(&subjects, &mut all);
     let blind = blind();
     let mut wrong = Vec::new();
     let mut sees: BTreeSet<&str> = BTreeSet::new();
     for subject in &subjects {
         let outcomes = &all[name(*subject)];
-        let seen: BTreeSet<&str> =
-            outcomes.iter().filter(|o| o.is_broken()).map(|o| o.check.id).collect();
-        sees.extend(&seen);
-        let declared: BTreeSet<&str> = declared(*subject).difference(&blind).copied().collect();
-        if seen != declared {
-            wrong.push(format!("{}: declared {declared:?}, seen by {seen:?}", name(*subject)));
-        }
-        for outcome in outcomes {
-            let id = outcome.check.id;
-            let odd = seen.contains(id) != declared.contains(id);
-            let skipped = outcome.status == Status::Skipped && !blind.contains(id);
-            if odd || skipped || outcome.status == Status::Fault {
-                let status = outcome.status.name();
-                wrong.push(format!("{} {id} {status}: {}", name(*subject), outcome.detail));
-            }
+        sees.extend(outcomes.iter().filter(|o| o.is_broken()).map(|o| o.check.id));
+        for outcome in outcomes.iter().filter(|outcome| !is_declared(*subject, outcome)) {
+            let (id, status) = (outcome.check.id, outcome.status.name());
+            let expected = if declared(*subject).contains(id) { "seen" } else { "not seen" };
+            let name = name(*subject);
+            wrong.push(format!("{name} {id} {status}, declared {expected}: {}", outcome.detail));
         }
     }
     if subjects.len() > Fault::ALL.len() {
