@@ -80,7 +80,6 @@ struct Frame {
     replica_id: Words,
     stride: usize,
     row: *const [u32; N_PARENTS],
-    ahead: *const [u32; N_PARENTS],
     bases: [*const u8; 6],
     masks: [u32; 6],
 }
@@ -96,9 +95,8 @@ const _: () = {
     assert!(offset_of!(Frame, replica_id).is_multiple_of(16));
     assert!(offset_of!(Frame, stride) == 2896);
     assert!(offset_of!(Frame, row) == 2904);
-    assert!(offset_of!(Frame, ahead) == 2912);
-    assert!(offset_of!(Frame, bases) == 2920);
-    assert!(offset_of!(Frame, masks) == 2968);
+    assert!(offset_of!(Frame, bases) == 2912);
+    assert!(offset_of!(Frame, masks) == 2960);
     assert!(size_of::<Frame>() == 3008);
 };
 
@@ -141,7 +139,6 @@ impl Frame {
             replica_id: [0; 8],
             stride: 0,
             row: &raw const NO_PARENTS,
-            ahead: &raw const NO_PARENTS,
             bases: [ptr::null(); 6],
             masks: [0; 6],
         }
@@ -174,14 +171,30 @@ impl Strand<'_> {
             None => frame.halves[0][0],
             Some(previous) => label(previous, parents[LAST_PARENT]),
         };
-        let ahead = &self.parents[(node + PREFETCH_NODES).min(last)];
-        (frame.row, frame.ahead) = (parents, ahead);
+        frame.row = parents;
         // The schedule of block 0 is expanded for the node after this one.
         frame.node[2] = (node + 1) as u32;
         frame.out = self.current.wrapping_add(node * self.stride).cast();
-        let first: *const Words = label(self.current, ahead[1]);
-        // SAFETY: a prefetch of any address has no effect that could be seen.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(first.cast()) };
+        self.prefetch(node + PREFETCH_NODES);
+    }
+
+    /// Fetches the labels of a node's parents to the L2 cache.
+    #[inline(always)]
+    fn prefetch(&self, node: usize) {
+        let Some(parents) = self.parents.get(node) else { return };
+        let fetch = |base: *const u8, parent: u32| {
+            let label = base.wrapping_add(parent as usize * self.stride);
+            // SAFETY: a prefetch of any address has no effect that could be seen.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(label.cast()) };
+        };
+        for parent in &parents[1..6] {
+            fetch(self.current, *parent);
+        }
+        if let Some(previous) = self.previous {
+            for parent in &parents[6..] {
+                fetch(previous, *parent);
+            }
+        }
     }
 
     /// The same for the lane beside a frame's in lockstep: all is one label further on, and most of
@@ -365,7 +378,7 @@ fn rest(frame: &mut Frame, scratch: &mut Aligned) {
     frame.finish = [0; 10];
     frame.out = &raw mut scratch.0;
     frame.stride = 0;
-    (frame.row, frame.ahead) = (&raw const NO_PARENTS, &raw const NO_PARENTS);
+    frame.row = &raw const NO_PARENTS;
     frame.bases = [padding.cast(); 6];
     frame.masks = [0; 6];
 }

@@ -26,9 +26,8 @@
 .set OUT, 2816          # where the label goes
 .set STRIDE, 2896       # bytes from a node's label to the next one's
 .set ROW, 2904          # where the parents' numbers are
-.set AHEAD, 2912        # where those of a later node are, whose labels are to be fetched
-.set BASES, 2920        # 6 addresses of labels: for the parents of blocks 2 to 7
-.set MASKS, 2968        # 6 masks for their numbers, which keep them within the layer
+.set BASES, 2912        # 6 addresses of labels: for the parents of blocks 2 to 7
+.set MASKS, 2960        # 6 masks for their numbers, which keep them within the layer
 .set LANE, 3008         # size of a lane
 # Constants, from rdx: K at -128, then these.
 .set IV, 128            # initial ABEF, CDGH
@@ -115,10 +114,11 @@
     movdqa [r12 + 16*\t - 128], xmm15
 .endm
 
-# Where the label of a parent of the next block is. Done slot by slot, beside the rounds: all at once,
-# between two nodes, it costs twice as much.
-.macro PC1_LOCATE row, which, offset
-    mov rax, [rdi + \offset + \row]
+# Where the label of a parent of the next block is. Done slot by slot, beside the rounds: between two
+# nodes it costs twice as much. Fetching those of later nodes is not: there, page walks overlap; here,
+# each holds up the rounds by itself (twice the time at 512 MiB).
+.macro PC1_LOCATE which, offset
+    mov rax, [rdi + \offset + ROW]
     mov eax, [rax + 8*rcx + 8 + 4*\which]
     and eax, [rdi + 4*rcx + \offset + MASKS]
     imul rax, [rdi + \offset + STRIDE]
@@ -128,22 +128,16 @@
 # Points the next slot's expansions to what they expand. In lockstep the second lane's labels stand
 # beside the first one's.
 .macro PC1_POINT which, both, lockstep
-    PC1_LOCATE ROW, \which, 0
+    PC1_LOCATE \which, 0
     mov [rbp + HALVES + 16 + 8*\which], rax
 .if \both
 .if \lockstep
     add rax, 32
 .else
-    PC1_LOCATE ROW, \which, LANE
+    PC1_LOCATE \which, LANE
 .endif
     mov [rbp + LANE + HALVES + 16 + 8*\which], rax
 .endif
-.endm
-
-# Fetches a label of a later node.
-.macro PC1_FETCH which, offset
-    PC1_LOCATE AHEAD, \which, \offset
-    prefetcht1 [rax]
 .endm
 
 # The chaining value after a block.
@@ -239,34 +233,18 @@
     PC1_EXPAND2 7,  xmm12, xmm9,  xmm10, xmm11, [rbx + 16], [r15],       [r15 + 16]
     PC1_ROUNDS4 8
     PC1_EXPAND2 8,  xmm9,  xmm10, xmm11, xmm12, [r15],      [r15 + 16],  [r15 + 32]
-.if \points
-    PC1_FETCH 0, 0
-.endif
     PC1_ROUNDS4 9
     PC1_EXPAND2 9,  xmm10, xmm11, xmm12, xmm9,  [r15 + 16], [r15 + 32],  [r15 + 48]
     PC1_ROUNDS4 10
     PC1_EXPAND2 10, xmm11, xmm12, xmm9,  xmm10, [r15 + 32], [r15 + 48],  [r15 + 64]
-.if \points
-    PC1_FETCH 1, 0
-.endif
     PC1_ROUNDS4 11
     PC1_EXPAND2 11, xmm12, xmm9,  xmm10, xmm11, [r15 + 48], [r15 + 64],  [r15 + 80]
     PC1_ROUNDS4 12
     PC1_EXPAND2 12, xmm9,  xmm10, xmm11, xmm12, [r15 + 64], [r15 + 80],  [r15 + 96]
-.if \points
-.if \lockstep == 0
-    PC1_FETCH 0, LANE
-.endif
-.endif
     PC1_ROUNDS4 13
     PC1_EXPAND2 13, xmm10, xmm11, xmm12, xmm9,  [r15 + 80], [r15 + 96],  [r15 + 112]
     PC1_ROUNDS4 14
     PC1_EXPAND2 14, xmm11, xmm12, xmm9,  xmm10, [r15 + 96], [r15 + 112], [r15 + 128]
-.if \points
-.if \lockstep == 0
-    PC1_FETCH 1, LANE
-.endif
-.endif
     PC1_ROUNDS4 15
     PC1_EXPAND2 15, xmm12, xmm9,  xmm10, xmm11, [r15 + 112], [r15 + 128], [r15 + 144]
     PC1_FEED rdi, 0, xmm1, xmm2
@@ -311,16 +289,10 @@
     PC1_EXPAND1 8, xmm9, xmm10, xmm11, xmm12
     PC1_ROUNDS2 9
     PC1_EXPAND1 9, xmm10, xmm11, xmm12, xmm9
-.if \points
-    PC1_FETCH 0, 0
-.endif
     PC1_ROUNDS2 10
     PC1_EXPAND1 10, xmm11, xmm12, xmm9, xmm10
     PC1_ROUNDS2 11
     PC1_EXPAND1 11, xmm12, xmm9, xmm10, xmm11
-.if \points
-    PC1_FETCH 1, 0
-.endif
     PC1_ROUNDS2 12
     PC1_EXPAND1 12, xmm9, xmm10, xmm11, xmm12
     PC1_ROUNDS2 13
