@@ -171,7 +171,8 @@ fn ours(lg_nodes: u32, n_lanes: usize) {
     }
 }
 
-/// filecoin-proofs' labelling: one core, or one that hashes and one that produces.
+/// filecoin-proofs' labelling: one core, or one that hashes and one that produces. It writes its
+/// layers to the page cache meanwhile.
 fn library(lg_nodes: u32, multicore: bool) {
     let n_nodes = 1_usize << lg_nodes;
     let version = ApiVersion::V1_1_0;
@@ -190,7 +191,7 @@ fn library(lg_nodes: u32, multicore: bool) {
     let cores = if multicore { 2.0 } else { 1.0 };
     for _ in 0..rounds {
         std::fs::create_dir_all(&dir).expect("scratch");
-        let began = Instant::now();
+        let (began, computed) = (Instant::now(), clock::thread_seconds());
         let id = [1_u8; 32];
         if multicore {
             multi::create_labels_for_encoding::<Tree, _, &PathBuf>(
@@ -211,7 +212,12 @@ fn library(lg_nodes: u32, multicore: bool) {
             )
             .expect("labels");
         }
-        best = best.min(began.elapsed().as_secs_f64());
+        // What several threads spin away is no measure, so there the machine has to be quiet.
+        let seconds = match multicore {
+            true => began.elapsed().as_secs_f64(),
+            false => clock::thread_seconds() - computed,
+        };
+        best = best.min(seconds);
         std::fs::remove_dir_all(&dir).expect("scratch");
     }
     let who = if multicore { "multicore" } else { "single" };
