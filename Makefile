@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test build setup lint schemas fuzz bench-pipe bench-pc1 clean-demo help
+.PHONY: seal test build setup lint schemas fuzz bench-pipe bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -43,6 +43,16 @@ bench-pipe: setup ## the pipe's speed against a plain copy
 bench-pc1: setup ## labelling against filecoin-proofs, both built for this cpu; BENCH_PC1="16 24" in lg of nodes
 	RUSTFLAGS="-C target-cpu=native" $(CARGO) build --release --locked --target-dir $(TARGET)/native -p sealpipe-pc1 --example bench
 	FIL_PROOFS_PARENT_CACHE=$(TARGET)/native/parents $(TARGET)/native/release/examples/bench all $(or $(BENCH_PC1),16 24)
+
+bench-pc2: setup ## pc2 on this machine's GPU: kernels, and 512 MiB x 11 layers in a RAM disk
+	$(CARGO) build --release --locked -p sealpipe-pc2
+	$(BIN)/sealpipe-pc2 bench
+	$(BIN)/sealpipe-pc2 bench --lg8-nodes 8
+	rm -rf /dev/shm/sealpipe-pc2-bench
+
+kernels: ## compile the GPU kernels anew; needs nvcc 13.0, and only who changes one needs it
+	processors/gpu/cuda/poseidon_constants.py > processors/gpu/cuda/poseidon_constants.cuh
+	processors/gpu/compile processors/pc2 pc2
 
 clean-demo: ## forget the sector of `make seal`
 	rm -rf $(TARGET)/demo

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sealpipe_protocol::Stage;
 
-use super::entry::Entry;
+use super::{entry::Entry, placement::Device};
 
 /// The program that serves every stage, beside the worker.
 pub const REFERENCE: &str = "sealpipe-reference";
@@ -24,14 +24,19 @@ impl Program {
     /// The program of an entry: `bin` as it is written, else `sealpipe-<stage>` beside the worker if
     /// `exists` says so, else the reference program beside the worker.
     pub fn of_entry(entry: &Entry, worker_dir: &Path, exists: impl Fn(&Path) -> bool) -> Self {
+        let own = worker_dir.join(own_name(entry.stage));
+        let is_own = entry.bin.is_none() && exists(&own);
         let bin = match &entry.bin {
             Some(bin) => PathBuf::from(bin),
-            None => {
-                let own = worker_dir.join(own_name(entry.stage));
-                if exists(&own) { own } else { worker_dir.join(REFERENCE) }
-            }
+            None if is_own => own,
+            None => worker_dir.join(REFERENCE),
         };
-        Self { bin, args: entry.args.clone().unwrap_or_else(|| default_args(entry.stage)) }
+        let mut args = default_args(entry.stage);
+        if is_own && has_devices(entry.stage) && entry.device == Some(Device::Cpu) {
+            // There is no silent fall-back from GPU to CPU: it has to be told.
+            args.extend(["--device", "cpu"].map(str::to_owned));
+        }
+        Self { bin, args: entry.args.clone().unwrap_or(args) }
     }
 
     /// The program of a stage without an entry: the reference program beside the worker.
@@ -43,6 +48,11 @@ impl Program {
 /// The name of the program of ours that serves one stage.
 fn own_name(stage: Stage) -> String {
     format!("sealpipe-{}", stage.name())
+}
+
+/// Whether our program of a stage computes on a GPU unless it is told otherwise.
+fn has_devices(stage: Stage) -> bool {
+    matches!(stage, Stage::Pc2 | Stage::C2)
 }
 
 fn default_args(stage: Stage) -> Vec<String> {
@@ -68,6 +78,9 @@ mod tests {
         check("", false, "/opt/sealpipe-reference processor pc2");
         check("bin = \"fast\"", true, "fast processor pc2");
         check("bin = \"./fast\"\nargs = []", true, "./fast ");
+        check("device = \"cpu\"", true, "/opt/sealpipe-pc2 processor pc2 --device cpu");
+        check("device = \"cpu\"", false, "/opt/sealpipe-reference processor pc2");
+        check("device = \"cpu\"\nargs = [\"x\"]", true, "/opt/sealpipe-pc2 x");
         check("args = [\"x\"]", true, "/opt/sealpipe-pc2 x");
     }
 

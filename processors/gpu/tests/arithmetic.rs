@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The device's arithmetic against blstrs and neptune, on the host: the same headers, compiled by the C++
+//! compiler, so that a machine without a GPU tests every function.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use blstrs::Scalar;
+use ff::{Field, PrimeField};
+use generic_array::typenum::{U2, U8, U11};
+use neptune::{Arity, Poseidon, poseidon::PoseidonConstants};
+use tempfile::TempDir;
+
+type Words = Vec<u32>;
+
+/// r, least significant word first.
+const R: [u32; 8] = [
+    0x0000_0001,
+    0xffff_ffff,
+    0xfffe_5bfe,
+    0x53bd_a402,
+    0x09a1_d805,
+    0x3339_d808,
+    0x299d_7d48,
+    0x73ed_a753,
+];
+
+/// The host program, compiled once, in a directory that lives as long.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let compile = || {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("host");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/host.cpp");
+        let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+        let compiled = Command::new(&compiler)
+            .args(["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-o"])
+            .args([&program, &source])
+            .output()
+            .unwrap_or_else(|error| panic!("{compiler}: {error}; a C++ compiler is needed"));
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        (dir, program)
+    };
+    &PROGRAM.get_or_init(compile).1
+}
+
+/// Has the host program answer all questions, in order.
+fn ask(questions: &[(&str, Words)]) -> Vec<Words> {
+    let mut child =
+        Command::new(program()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text: String = questions
+        .iter()
+        .map(|(name, words)| {
+            let words: Vec<_> = words.iter().map(|word| format!("{word:x}")).collect();
+            format!("{name} {}\n", words.join(" "))
+        })
+        .collect();
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    let answers: Vec<_> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            line.split_whitespace().map(|word| u32::from_str_radix(word, 16).unwrap()).collect()
+        })
+        .collect();
+    assert_eq!(answers.len(), questions.len());
+    answers
+}
+
+/// splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// n words below 2^bits; words of zeros and of ones are frequent, since carries depend on them.
+    fn words(&mut self, n: usize, bits: usize) -> Words {
+        let mut words: Words = (0..n)
+            .map(|_| match self.next() % 8 {
+                0 => 0,
+                1 => u32::MAX,
+                _ => self.next() as u32,
+            })
+            .collect();
+        for (i, word) in words.iter_mut().enumerate() {
+            let left = bits.saturating_sub(32 * i).min(32);
+            *word = (u64::from(*word) & ((1 << left) - 1)) as u32;
+        }
+        words
+    }
+}
+
+/// The value of words in the field.
+fn value(words: &[u32]) -> Scalar {
+    let shift = Scalar::from(1 << 32);
+    words.iter().rev().fold(Scalar::ZERO, |sum, word| sum * shift + Scalar::from(u64::from(*word)))
+}
+
+fn is_below_r(words: &[u32]) -> bool {
+    words.iter().rev().lt(R.iter().rev())
+}
+
+/// R^-1, where R = 2^256.
+fn inverse_power(bits: u64) -> Scalar {
+    Scalar::from(2).pow_vartime([bits]).invert().unwrap()
+}
+
+#[test]
+fn field_functions_do_what_blstrs_does() {
+    let mut random = Random(1);
+    let mut questions = Vec::new();
+    let r_minus_1 = {
+        let mut words = R.to_vec();
+        words[0] = 0;
+        words
+    };
+    let mut elements = vec![vec![0; 8], R.to_vec(), r_minus_1, vec![u32::MAX; 7]];
+    elements[3].push(u32::MAX >> 1);
+    elements.extend((0..300).map(|_| random.words(8, 255)));
+    for (i, a) in elements.iter().enumerate() {
+        for b in [&elements[(i * 7 + 3) % elements.len()], a] {
+            questions.push(("mul", [a.as_slice(), b].concat()));
+        }
+        questions.push(("square", a.clone()));
+        questions.push(("subtract_r", a.clone()));
+        if is_below_r(a) {
+            questions.push(("fifth_power", a.clone()));
+        }
+        let b = &elements[(i * 5 + 1) % elements.len()];
+        if is_below_r(a) && is_below_r(b) {
+            questions.push(("add_mod", [a.as_slice(), b].concat()));
+        }
+    }
+    for bits in [1, 32, 33, 64, 65, 128, 256, 300, 318] {
+        questions.extend((0..40).map(|_| ("reduce10", random.words(10, bits))));
+    }
+    for bits in [1, 64, 65, 129, 256, 257, 500, 510] {
+        questions.extend((0..40).map(|_| ("reduce16", random.words(16, bits))));
+    }
+    for ((name, words), answer) in questions.iter().zip(ask(&questions)) {
+        let (a, b) = words.split_at(words.len().min(8));
+        let (expected, canonical) = match *name {
+            "mul" => (value(a) * value(b) * inverse_power(256), false),
+            "square" => (value(a).square() * inverse_power(256), false),
+            "fifth_power" => (value(a).pow_vartime([5]) * inverse_power(4 * 256), true),
+            "add_mod" => (value(a) + value(b), true),
+            "subtract_r" => (value(a), true),
+            "reduce10" => (value(words) * inverse_power(64), false),
+            _ => (value(words) * inverse_power(256), false),
+        };
+        assert_eq!(value(&answer), expected, "{name} {words:x?}");
+        assert!(!canonical || is_below_r(&answer), "{name} {words:x?}: {answer:x?}");
+    }
+}
+
+fn check_hash<A: Arity<Scalar>>(name: &'static str) {
+    let arity = A::to_usize();
+    let mut random = Random(arity as u64);
+    let mut r_minus_1 = R.to_vec();
+    r_minus_1[0] = 0;
+    let mut preimages = vec![vec![0; 8 * arity], r_minus_1.repeat(arity)];
+    preimages
+        .extend((0..30).map(|_| (0..arity).flat_map(|_| random.words(8, 254)).collect::<Words>()));
+    let constants = PoseidonConstants::<Scalar, A>::new();
+    let questions: Vec<_> = preimages.into_iter().map(|preimage| (name, preimage)).collect();
+    for ((_, preimage), answer) in questions.iter().zip(ask(&questions)) {
+        let elements: Vec<_> = preimage.chunks_exact(8).map(value).collect();
+        let expected = Poseidon::<Scalar, A>::new_with_preimage(&elements, &constants).hash();
+        let bytes: Vec<u8> = answer.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(bytes, expected.to_repr(), "{name} {preimage:x?}");
+    }
+}
+
+#[test]
+fn hashes_are_those_of_neptune() {
+    check_hash::<U2>("hash2");
+    check_hash::<U8>("hash8");
+    check_hash::<U11>("hash11");
+}
