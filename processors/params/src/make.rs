@@ -213,7 +213,10 @@ fn points_into<F: Field>(
     start: usize,
     bytes: &mut [u8],
 ) {
-    let scratch = || (Scratch::new(), [Scalar::ZERO; N_BLOCK], [Affine::INFINITY; N_BLOCK]);
+    // On the heap: rayon nests calls, the deeper the more threads there are, and 200 KiB in each of
+    // them were too much for a stack.
+    let scratch =
+        || (Scratch::new(), vec![Scalar::ZERO; N_BLOCK], vec![Affine::<F>::INFINITY; N_BLOCK]);
     bytes.par_chunks_mut(N_BLOCK * Affine::<F>::N_BYTES).enumerate().for_each_init(
         scratch,
         |(scratch, block, points), (block_idx, bytes)| {
