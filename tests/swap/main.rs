@@ -87,6 +87,29 @@ fn a_stage_in_another_language_writes_the_same_sector() {
     }
 }
 
+/// Our own programs and the reference take turns, both ways round; on a machine with a GPU pc2 is the
+/// same program without `device`.
+#[test]
+fn our_own_programs_and_the_reference_write_the_same_sector() {
+    let reference = program("sealpipe-reference");
+    let own = |stage: &str| format!("[[processors.{stage}]]\ndevice = \"cpu\"\n");
+    let others = |stage: &str| entry(stage, &reference);
+    for (pc1, pc2, name) in [
+        (own("pc1"), others("pc2"), "2KiB-data"),
+        (others("pc1"), own("pc2"), "2KiB-data"),
+        (own("pc1"), own("pc2"), "8MiB-data"),
+    ] {
+        let bench = Bench::new();
+        let ready = seal(&bench, name, &(pc1.clone() + &pc2));
+        for (stage, config) in [("pc1", pc1), ("pc2", pc2)] {
+            let own = config.contains("device");
+            let bin = if own { program(&format!("sealpipe-{stage}")) } else { reference.clone() };
+            let event = find(&ready, &format!("{stage}[0]"));
+            assert_eq!(text(event, "program"), bin.display().to_string(), "{event}");
+        }
+    }
+}
+
 #[test]
 fn a_sector_that_one_program_began_another_one_ends() {
     let bench = Bench::new();

@@ -264,7 +264,7 @@ impl<F: Field> Table<F> {
 
 /// Writes d B to `window[d - 1]` for each d, by adding what is there to its last point.
 fn fill_multiples<F: Field>(window: &mut [Affine<F>], base: Affine<F>) {
-    let mut products = vec![F::ZERO; N_BLOCK];
+    let mut products = Scratch::<F>::new().products;
     window[0] = base;
     let mut n_old = 1;
     while n_old < window.len() {

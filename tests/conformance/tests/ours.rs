@@ -34,6 +34,10 @@ fn program(variable: &str, beside: &str) -> Option<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Some(path.into());
     }
+    self::beside(beside)
+}
+
+fn beside(beside: &str) -> Option<PathBuf> {
     // target/<profile>/deps/ours-… lies beside target/<profile>/<beside>.
     let own = std::env::current_exe().ok()?;
     let path = own.parent().and_then(Path::parent)?.join(beside);
@@ -93,25 +97,25 @@ fn the_reference_passes(stage: &str) {
         println!("skipped: sealpipe-reference is not built");
         return;
     };
-    passes_stage(&reference, stage);
+    passes_stage(&reference, stage, &[]);
 }
 
-/// `sealpipe-pc1` passes the stage's own checks.
-fn pc1_passes(stage: &str) {
-    let Some(pc1) = program("SEALPIPE_PC1", "sealpipe-pc1") else {
-        println!("skipped: sealpipe-pc1 is not built");
-        return;
-    };
-    passes_stage(&pc1, stage);
+/// A processor of ours passes the stage's own checks.
+fn ours_passes(name: &str, stage: &str, more: &[&str]) {
+    match beside(name) {
+        Some(program) => passes_stage(&program, stage, more),
+        None => println!("skipped: {name} is not built"),
+    }
 }
 
 /// The answers of random tasks are the reference's.
-fn passes_stage(processor: &Path, stage: &str) {
+fn passes_stage(processor: &Path, stage: &str, more: &[&str]) {
     let Some(reference) = program("SEALPIPE_REFERENCE", "sealpipe-reference") else {
         println!("skipped: sealpipe-reference is not built");
         return;
     };
-    let command = vec![processor.into(), "processor".into(), stage.into()];
+    let mut command = vec![processor.into(), "processor".into(), stage.into()];
+    command.extend(more.iter().map(OsString::from));
     let setting = Setting { reference: Some(reference), ..Setting::default() };
     println!("seed: {:016x}", setting.seed);
     let may_mount = std::env::var_os("REQUIRE_MOUNT").is_none();
@@ -164,10 +168,15 @@ fn the_reference_unseals() {
 
 #[test]
 fn our_pc1_labels() {
-    pc1_passes("pc1");
+    ours_passes("sealpipe-pc1", "pc1", &[]);
 }
 
 #[test]
 fn our_pc1_builds_tree_d() {
-    pc1_passes("tree_d");
+    ours_passes("sealpipe-pc1", "tree_d", &[]);
+}
+
+#[test]
+fn our_pc2_encodes_on_the_cpu() {
+    ours_passes("sealpipe-pc2", "pc2", &["--device", "cpu"]);
 }
