@@ -11,5 +11,6 @@ pub mod event;
 pub mod fleet;
 pub mod pipeline;
 pub mod scheduler;
+pub mod simulate;
 pub mod supervisor;
 pub mod topology;
