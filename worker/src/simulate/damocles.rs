@@ -135,8 +135,7 @@ impl Damocles {
         let tokens = Stage::ALL.iter();
         let tokens =
             tokens.map(|stage| Channel::new(token(stage.name()), site.limit(*stage).concurrent));
-        let staggers =
-            Stage::ALL.iter().map(|stage| Channel::new(stagger(stage.name()), Some(1)));
+        let staggers = Stage::ALL.iter().map(|stage| Channel::new(stagger(stage.name()), Some(1)));
         // What no entry names runs in the sealing threads themselves, without a bound.
         let slots =
             site.places.iter().map(|place| Channel::new(slot(&place.name), place.concurrent));
@@ -354,9 +353,8 @@ impl Policy for Damocles {
         for (index, channel) in self.channels.iter().enumerate() {
             blocked_on.extend(channel.blocked.iter().map(|task| (*task, index)));
         }
-        let is_stagger = |channel: usize| {
-            (Self::stagger(Stage::ALL[0])..Self::slot(0)).contains(&channel)
-        };
+        let is_stagger =
+            |channel: usize| (Self::stagger(Stage::ALL[0])..Self::slot(0)).contains(&channel);
         let mut goes_on: BTreeSet<TaskId> =
             self.threads.keys().filter(|task| !blocked_on.contains_key(task)).copied().collect();
         loop {
@@ -375,9 +373,13 @@ impl Policy for Damocles {
             goes_on.extend(more);
         }
         let for_ever = blocked_on.iter().filter(|(task, _)| !goes_on.contains(task));
+        let holds = |task: &TaskId| {
+            let inside = self.threads[task].inside.iter().map(|channel| &self.channels[*channel]);
+            inside.filter(|c| c.bound.is_some()).map(|channel| channel.name.clone()).collect()
+        };
         let stuck = for_ever.map(|(task, channel)| Stuck {
             task: *task,
-            holds: self.threads[task].inside.iter().map(|c| self.channels[*c].name.clone()).collect(),
+            holds: holds(task),
             waits_for: self.channels[*channel].name.clone(),
         });
         stuck.filter(|stuck| !stuck.holds.is_empty()).collect()

@@ -9,7 +9,7 @@ use super::{
     engine::{self, Experiment, TooMany, Trace},
     policy::{Policy, Sealpipe},
     report::Report,
-    site::Site,
+    site::{Site, SitePlace},
 };
 use crate::scheduler;
 
@@ -50,9 +50,8 @@ impl Decider {
     }
 
     fn policy(self, site: &Site, seed: u64) -> Box<dyn Policy> {
-        let damocles = |newcomers| -> Box<dyn Policy> {
-            Box::new(Damocles::new(site, newcomers, seed))
-        };
+        let damocles =
+            |newcomers| -> Box<dyn Policy> { Box::new(Damocles::new(site, newcomers, seed)) };
         match self {
             Self::Sealpipe => Box::new(Sealpipe::new(site, site.policy)),
             Self::Fifo => Box::new(Sealpipe::new(site, scheduler::Policy::Fifo)),
@@ -62,15 +61,17 @@ impl Decider {
         }
     }
 
+    fn is_damocles(self) -> bool {
+        !matches!(self, Self::Sealpipe | Self::Fifo)
+    }
+
     /// Tasks at once by place. damocles bounds only what has `concurrent`.
     fn capacities(self, site: &Site) -> Vec<Option<usize>> {
-        let places = site.places.iter();
-        match self {
-            Self::Sealpipe | Self::Fifo => places.map(|place| Some(place.slots)).collect(),
-            Self::Damocles | Self::DamoclesWorst | Self::DamoclesBest => {
-                places.map(|place| place.concurrent).collect()
-            }
-        }
+        let bound = |place: &SitePlace| match self.is_damocles() {
+            true => place.concurrent,
+            false => Some(place.slots),
+        };
+        site.places.iter().map(bound).collect()
     }
 
     /// Runs an experiment, and what it means.
@@ -78,6 +79,11 @@ impl Decider {
     /// # Errors
     /// [`TooMany`] tasks.
     pub fn run(self, experiment: &Experiment) -> Result<(Trace, Report), TooMany> {
+        let mut experiment = experiment.clone();
+        if self.is_damocles() {
+            experiment.site = experiment.written.as_damocles(experiment.site);
+        }
+        let experiment = &experiment;
         let capacities = self.capacities(&experiment.site);
         let mut policy = self.policy(&experiment.site, experiment.jitter.seed);
         let trace = engine::run(experiment, policy.as_mut(), capacities.clone())?;

@@ -15,6 +15,7 @@ use super::{
     policy::{Policy, Stuck, TaskId},
     site::Site,
     supply::{Jitter, Step, Supply},
+    written::Written,
 };
 use crate::scheduler::{Sector, Time};
 
@@ -26,6 +27,8 @@ pub const MAX_TASKS: usize = 4_000_000;
 pub struct Experiment {
     /// What there is.
     pub site: Site,
+    /// What of it damocles reads in another way.
+    pub written: Written,
     /// What comes.
     pub supply: Supply,
     /// The way of each sector that is not a job.

@@ -6,10 +6,13 @@
 //! damocles' for comparison; durations come from a [`Profile`]. Pure: the same experiment gives the
 //! same bytes. It starts nothing and knows nothing of processes that fail.
 
+mod change;
 mod damocles;
 mod decider;
 mod engine;
 mod fairness;
+mod measured;
+mod page;
 mod policy;
 mod profile;
 mod random;
@@ -18,18 +21,23 @@ mod series;
 mod site;
 mod supply;
 mod verdict;
+mod written;
 
 pub use self::{
+    change::apply,
     damocles::{Damocles, Newcomers},
     decider::{DECIDERS, Decider},
     engine::{Experiment, MAX_TASKS, Task, TooMany, Trace, run},
     fairness::Passed,
+    measured::measured,
+    page::{PageRun, page},
     policy::{Policy, Sealpipe, Start, Stuck, TaskId},
     profile::{Profile, StageProfile},
     report::{InFlight, LockReport, PlaceReport, Report, STARVED_AFTER, StageReport, Waits},
     series::Level,
     site::{Site, SiteLock, SitePlace},
     supply::{Jitter, Step, Supply, sector},
+    written::Written,
 };
 
 #[cfg(test)]

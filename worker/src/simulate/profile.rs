@@ -4,14 +4,16 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use sealpipe_protocol::Stage;
+use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use serde::Deserialize;
 
 /// Durations and needs of the stages of one kind of sector with one set of programs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// What was measured: machine, programs, size of the sector.
+    /// What was measured: machine and programs.
     pub name: String,
+    /// The size of the sectors, such as `32GiB`.
+    pub size: String,
     /// Between pc2 and c1: the chain's randomness.
     pub wait_seed: Duration,
     /// The stages by name.
@@ -63,6 +65,7 @@ impl Default for Profile {
         };
         Self {
             name: "32GiB, filecoin-proofs on EPYC 7642 and RTX 3080".to_owned(),
+            size: "32GiB".to_owned(),
             wait_seed: Duration::from_secs(75 * 60),
             stages: EPYC_7642.into_iter().map(stage).collect(),
             entries: BTreeMap::new(),
@@ -75,6 +78,7 @@ impl Default for Profile {
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
+    size: Option<String>,
     wait_seed: Option<String>,
     #[serde(default)]
     stages: BTreeMap<String, FileStage>,
@@ -110,6 +114,10 @@ impl Profile {
             toml_edit::de::from_str(text).map_err(|error| error.to_string())?
         };
         let mut profile = Self { name: file.name, ..Self::default() };
+        if let Some(size) = &file.size {
+            let proof = size.parse::<SealProof>().map_err(|error| format!("`size`: {error}"))?;
+            profile.size = proof.size_name().to_owned();
+        }
         if let Some(wait) = &file.wait_seed {
             profile.wait_seed = duration("wait_seed", wait)?;
         }

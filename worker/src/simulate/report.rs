@@ -262,8 +262,7 @@ fn in_flight(
 
 fn starved(trace: &Trace) -> usize {
     let starves = |task: &&Task| task.step > 0 && wait(task, trace.end) > STARVED_AFTER;
-    let mut sectors: Vec<_> =
-        trace.tasks.iter().filter(starves).map(|task| task.sector).collect();
+    let mut sectors: Vec<_> = trace.tasks.iter().filter(starves).map(|task| task.sector).collect();
     sectors.sort_unstable();
     sectors.dedup();
     sectors.len()
@@ -276,9 +275,8 @@ fn stages(trace: &Trace) -> Vec<StageReport> {
     }
     let report = |(stage, tasks): (Stage, Vec<&Task>)| {
         let begun = tasks.iter().filter(|task| task.step > 0);
-        let stretch = |task: &&&Task| {
-            (task.requested, task.started.map_or(trace.end, |(_, at)| at))
-        };
+        let stretch =
+            |task: &&&Task| (task.requested, task.started.map_or(trace.end, |(_, at)| at));
         let passed = trace.passed.get(&stage).copied().unwrap_or_default();
         StageReport {
             stage,
@@ -346,9 +344,8 @@ fn locks(experiment: &Experiment, trace: &Trace, window: Window) -> Vec<LockRepo
         }
     }
     let report = |(lock, held): (&SiteLock, BTreeMap<Stage, f64>)| {
-        let of = |seconds: f64| {
-            per(seconds, window.seconds() * lock.units.unwrap_or(1).max(1) as f64)
-        };
+        let of =
+            |seconds: f64| per(seconds, window.seconds() * lock.units.unwrap_or(1).max(1) as f64);
         LockReport {
             name: lock.name.clone(),
             units: lock.units,

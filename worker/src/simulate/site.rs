@@ -53,7 +53,7 @@ pub struct SitePlace {
 pub struct SiteLock {
     /// Its name.
     pub name: String,
-    /// How many tasks may hold it at once; `None` where the file does not declare it.
+    /// How many tasks may hold it at once; `None` for no bound.
     pub units: Option<usize>,
 }
 
@@ -80,6 +80,11 @@ impl Site {
             policy: config.scheduling.policy,
             in_flight: config.scheduling.sectors_in_flight,
         }
+    }
+
+    /// The number of a lock.
+    pub fn lock(&self, name: &str) -> Option<usize> {
+        self.locks.iter().position(|lock| lock.name == name)
     }
 
     /// The limits of a stage.

@@ -96,8 +96,7 @@ pub(super) fn list(items: &[String]) -> String {
 
 /// What each stage allows by its slots and limits, and what locks that are shared allow together.
 pub(super) fn ceilings(site: &Site, way: &[Step]) -> Vec<Ceiling> {
-    let mut ceilings: Vec<Ceiling> =
-        way.iter().filter_map(|step| of_slots(site, step)).collect();
+    let mut ceilings: Vec<Ceiling> = way.iter().filter_map(|step| of_slots(site, step)).collect();
     ceilings.extend(lock_groups(site).iter().filter_map(|group| of_locks(site, way, group)));
     ceilings
 }

@@ -16,6 +16,7 @@ fn experiment(text: &str, days: u32) -> Experiment {
     let config = parsed.config().expect("the configuration has no errors");
     Experiment {
         site: Site::new(&config.processors, &profile),
+        written: Written::read(text),
         supply: Supply::Unlimited,
         way: sector(&profile, &[]),
         jitter: Jitter::default(),

@@ -16,7 +16,11 @@ fn print() {
                 experiment.site.in_flight = cap;
                 let since = std::time::Instant::now();
                 let (trace, report) = decider.run(&experiment).unwrap();
-                println!("{name} {cap:?} {decider} {:?} {} tasks", since.elapsed(), trace.tasks.len());
+                println!(
+                    "{name} {cap:?} {decider} {:?} {} tasks",
+                    since.elapsed(),
+                    trace.tasks.len()
+                );
                 println!("{}", serde_json::to_string_pretty(&report).unwrap());
             }
         }
