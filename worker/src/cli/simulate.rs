@@ -195,6 +195,7 @@ fn experiment(
         way: simulate::sector(profile, &configured.ready),
         jitter: Jitter { part: args.jitter, seed: args.seed },
         until: Duration::from_secs_f64(args.days * 24.0 * 3_600.0),
+        max_tasks: simulate::MAX_TASKS,
     })
 }
 

@@ -93,7 +93,7 @@ enum At {
     Running,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Thread {
     stage: Stage,
     sector: Sector,
@@ -196,71 +196,64 @@ impl Damocles {
         self.awake.swap_remove(next[self.random.below(next.len())])
     }
 
-    /// Lets a thread go on until it runs or blocks. Where it runs, if it does.
+    /// Lets a thread do the next thing with a channel: others may come in between. Where it runs, if
+    /// it does.
     fn go_on(&mut self, task: TaskId) -> Option<usize> {
-        let mut thread = self.threads.remove(&task)?;
-        let place = loop {
-            let (channel, next) = match thread.at {
-                At::Thread if self.may_begin(thread.sector) => {
-                    self.sectors.insert(thread.sector);
-                    thread.at = At::Token;
-                    continue;
-                }
-                At::Thread => {
-                    self.without_thread.push_back(task);
-                    break None;
-                }
-                At::Token => (Self::token(thread.stage), At::Stagger),
-                At::Stagger if self.timers.contains_key(&thread.stage) => {
-                    (Self::stagger(thread.stage), At::Selection)
-                }
-                At::Stagger => {
-                    thread.at = At::Selection;
-                    continue;
-                }
-                At::Selection => match self.select(thread.stage) {
-                    Some(place) => {
-                        thread.inside.extend(self.channels_of(place));
-                        thread.at = At::Running;
-                        break Some(place);
-                    }
-                    None => {
-                        thread.at = At::First(0);
-                        continue;
-                    }
-                },
-                At::First(n_taken) => {
-                    let Some(first) = self.first(thread.stage) else { break None };
-                    match self.channels_of(first).get(n_taken) {
-                        Some(channel) => (*channel, At::First(n_taken + 1)),
-                        None => {
-                            thread.at = At::Running;
-                            break Some(first);
-                        }
-                    }
-                }
-                At::Running => break None,
-            };
-            if !self.channels[channel].try_send() {
-                self.channels[channel].blocked.push_back(task);
-                break None;
+        let Thread { stage, sector, at, .. } = *self.threads.get(&task)?;
+        let (channel, next) = match at {
+            At::Thread if self.may_begin(sector) => {
+                self.sectors.insert(sector);
+                return self.turn_to(task, At::Token);
             }
-            // Nobody owns a stagger token: the timer takes it away.
-            if thread.at != At::Stagger {
-                thread.inside.push(channel);
+            At::Thread => {
+                self.without_thread.push_back(task);
+                return None;
             }
-            thread.at = next;
+            At::Token => (Self::token(stage), At::Stagger),
+            At::Stagger if self.timers.contains_key(&stage) => {
+                (Self::stagger(stage), At::Selection)
+            }
+            At::Stagger => return self.turn_to(task, At::Selection),
+            At::Selection => {
+                let Some(place) = self.select(stage) else {
+                    return self.turn_to(task, At::First(0));
+                };
+                return self.run(task, place, self.channels_of(place));
+            }
+            At::First(n_taken) => {
+                let first = self.places.iter().position(|place| place.stage == stage)?;
+                match self.channels_of(first).get(n_taken) {
+                    Some(channel) => (*channel, At::First(n_taken + 1)),
+                    None => return self.run(task, first, Vec::new()),
+                }
+            }
+            At::Running => return None,
         };
-        self.threads.insert(task, thread);
-        place
+        if !self.channels[channel].try_send() {
+            self.channels[channel].blocked.push_back(task);
+            return None;
+        }
+        // Nobody owns a stagger token: the timer takes it away.
+        let thread = self.threads.get_mut(&task)?;
+        thread.inside.extend((at != At::Stagger).then_some(channel));
+        self.turn_to(task, next)
+    }
+
+    fn turn_to(&mut self, task: TaskId, at: At) -> Option<usize> {
+        self.threads.get_mut(&task)?.at = at;
+        self.awake.push(task);
+        None
+    }
+
+    fn run(&mut self, task: TaskId, place: usize, taken: Vec<usize>) -> Option<usize> {
+        let thread = self.threads.get_mut(&task)?;
+        thread.inside.extend(taken);
+        thread.at = At::Running;
+        Some(place)
     }
 
     fn may_begin(&self, sector: Sector) -> bool {
         self.sectors.contains(&sector) || self.n_threads.is_none_or(|n| self.sectors.len() < n)
-    }
-
-    fn first(&self, stage: Stage) -> Option<usize> {
-        self.places.iter().position(|place| place.stage == stage)
     }
 
     /// Takes slot and locks of all entries that it can, and keeps those of the entry with the most

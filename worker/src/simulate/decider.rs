@@ -53,7 +53,7 @@ impl Decider {
         let damocles =
             |newcomers| -> Box<dyn Policy> { Box::new(Damocles::new(site, newcomers, seed)) };
         match self {
-            Self::Sealpipe => Box::new(Sealpipe::new(site, site.policy)),
+            Self::Sealpipe => Box::new(Sealpipe::new(site, site.rules.policy)),
             Self::Fifo => Box::new(Sealpipe::new(site, scheduler::Policy::Fifo)),
             Self::Damocles => damocles(Newcomers::Random),
             Self::DamoclesWorst => damocles(Newcomers::First),

@@ -37,6 +37,8 @@ pub struct Experiment {
     pub jitter: Jitter,
     /// When it ends at the latest.
     pub until: Time,
+    /// Tasks that it may come to, [`MAX_TASKS`] or fewer.
+    pub max_tasks: usize,
 }
 
 impl Experiment {
@@ -88,8 +90,8 @@ pub struct Trace {
 
 /// There is more to simulate than anybody can want.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("more than {MAX_TASKS} tasks: nothing holds the supply back")]
-pub struct TooMany;
+#[error("more than {0} tasks: nothing holds the supply back")]
+pub struct TooMany(pub usize);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Event {
@@ -185,8 +187,8 @@ impl Run<'_> {
                 self.start(start.task, start.place, now);
             }
             self.fairness.settle(now);
-            if self.trace.tasks.len() > MAX_TASKS {
-                return Err(TooMany);
+            if self.is_too_much() {
+                return Err(TooMany(self.experiment.max_tasks));
             }
             let next = self.events.peek().map(|Reverse((at, ..))| *at);
             self.trace.end = now;
@@ -221,10 +223,14 @@ impl Run<'_> {
             return;
         }
         let wanted = self.experiment.site.width(Stage::Pc1).max(1);
-        while self.before_pc1 < wanted && self.trace.tasks.len() <= MAX_TASKS {
+        while self.before_pc1 < wanted && !self.is_too_much() {
             self.before_pc1 += 1;
             self.admit(self.experiment.way.clone(), now);
         }
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.trace.tasks.len() > self.experiment.max_tasks
     }
 
     fn admit(&mut self, steps: Vec<Step>, now: Time) {

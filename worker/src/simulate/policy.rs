@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use sealpipe_protocol::Stage;
 
-use super::site::{Site, SitePlace};
-use crate::scheduler::{self, Place, Rules, Scheduler, Sector, Ticket, Time};
+use super::site::Site;
+use crate::scheduler::{self, Cap, Rules, Scheduler, Sector, Ticket, Time};
 
 /// A task, by its index in the trace.
 pub type TaskId = usize;
@@ -59,31 +59,16 @@ pub struct Sealpipe {
 impl Sealpipe {
     /// The scheduler of a site whose processors are all ready, under the file's policy or another.
     pub fn new(site: &Site, policy: scheduler::Policy) -> Self {
-        let declared = site.locks.iter();
-        let declared = declared.filter_map(|lock| Some((lock.name.clone(), lock.units?)));
-        let rules = Rules {
-            limits: site.limits.clone(),
-            locks: declared.collect(),
-            policy,
-            sectors_in_flight: site.in_flight,
-        };
-        let place = |place: &SitePlace| Place {
-            stage: place.stage,
-            capacity: place.slots,
-            locks: place.locks.iter().map(|lock| site.locks[*lock].name.clone()).collect(),
-            weight: place.weight,
-        };
-        Self {
-            scheduler: Scheduler::new(rules, site.places.iter().map(place).collect()),
-            tickets: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-        }
+        let cap = site.in_flight.map_or(Cap::Unbounded, Cap::AtMost);
+        let rules = Rules { policy, sectors_in_flight: cap, ..site.rules.clone() };
+        let scheduler = site.scheduler(rules);
+        Self { scheduler, tickets: BTreeMap::new(), tasks: BTreeMap::new() }
     }
 }
 
 impl Policy for Sealpipe {
     fn request(&mut self, task: TaskId, stage: Stage, sector: Sector, _now: Time) {
-        let ticket = self.scheduler.request(stage, Some(sector));
+        let ticket = self.scheduler.request(stage, Some(sector), None);
         self.tickets.insert(task, ticket);
         self.tasks.insert(ticket, task);
     }
@@ -103,7 +88,8 @@ impl Policy for Sealpipe {
         let (grants, wake) = self.scheduler.grants(now);
         let start = |grant: scheduler::Grant| {
             let task = *self.tasks.get(&grant.ticket)?;
-            Some(Start { task, place: grant.place })
+            let place = usize::try_from(grant.place.number()).ok()?;
+            Some(Start { task, place })
         };
         (grants.into_iter().filter_map(start).collect(), wake)
     }

@@ -2,14 +2,15 @@
 
 //! What a configuration puts up: places for tasks, locks and limits, as plain numbers.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use sealpipe_protocol::Stage;
 
 use super::profile::Profile;
 use crate::{
     config::{Entry, Processors},
-    scheduler::{Policy, StageLimit},
+    fleet::swap,
+    scheduler::{Place, Rules, Scheduler, StageLimit},
 };
 
 /// All that tasks contend for.
@@ -19,11 +20,9 @@ pub struct Site {
     pub places: Vec<SitePlace>,
     /// Locks, in the order of their names.
     pub locks: Vec<SiteLock>,
-    /// Bounds by stage.
-    pub limits: BTreeMap<Stage, StageLimit>,
-    /// Who goes first, as the file says.
-    pub policy: Policy,
-    /// Sectors between their first grant and their end, as the file says.
+    /// Limits, and who goes first.
+    pub rules: Rules,
+    /// Sectors between their first grant and their end.
     pub in_flight: Option<usize>,
 }
 
@@ -44,8 +43,8 @@ pub struct SitePlace {
     pub weight: u32,
     /// How long its tasks take, in what the profile says of the stage.
     pub slowness: f64,
-    /// Whether no entry names it.
-    pub implied: bool,
+    /// Whether its slots count for the default bound on sectors in flight.
+    pub is_counted: bool,
 }
 
 /// A counting lock.
@@ -68,18 +67,24 @@ impl Site {
         let locks = names.iter().map(|name| SiteLock { name: (*name).clone(), units: units(name) });
         let entry = |entry: &Entry| SitePlace::of_entry(entry, profile, &names);
         let implied = config.implied().map(|stage| SitePlace::implied(stage, profile));
-        let limits = Stage::ALL.iter().map(|stage| {
-            let concurrent = config.limitation.concurrent.get(stage).copied();
-            let staggered = config.limitation.staggered.get(stage).copied();
-            (*stage, StageLimit { concurrent, staggered })
-        });
-        Self {
-            places: config.entries.iter().map(entry).chain(implied).collect(),
-            locks: locks.collect(),
-            limits: limits.collect(),
-            policy: config.scheduling.policy,
-            in_flight: config.scheduling.sectors_in_flight,
-        }
+        let places = config.entries.iter().map(entry).chain(implied).collect();
+        let (locks, rules) = (locks.collect(), swap::rules(config));
+        let mut site = Self { places, locks, rules, in_flight: None };
+        site.in_flight = site.scheduler(site.rules.clone()).cap();
+        site
+    }
+
+    /// The worker's scheduler with all processors ready; its places are numbered as they are here.
+    pub fn scheduler(&self, rules: Rules) -> Scheduler {
+        let place = |(rank, place): (usize, &SitePlace)| Place {
+            stage: place.stage,
+            rank,
+            capacity: place.slots,
+            locks: place.locks.iter().map(|lock| self.locks[*lock].name.clone()).collect(),
+            weight: place.weight,
+            is_counted: place.is_counted,
+        };
+        Scheduler::new(rules, self.places.iter().enumerate().map(place).collect())
     }
 
     /// The number of a lock.
@@ -89,7 +94,7 @@ impl Site {
 
     /// The limits of a stage.
     pub fn limit(&self, stage: Stage) -> StageLimit {
-        self.limits.get(&stage).copied().unwrap_or_default()
+        self.rules.limits.get(&stage).copied().unwrap_or_default()
     }
 
     /// The places of a stage, with their indices.
@@ -118,7 +123,7 @@ impl SitePlace {
             locks: entry.locks.iter().filter_map(index).collect(),
             weight: entry.weight,
             slowness: slowness(own, usual.takes),
-            implied: false,
+            is_counted: swap::is_counted(entry.stage, true),
             name,
         }
     }
@@ -132,7 +137,7 @@ impl SitePlace {
             locks: Vec::new(),
             weight: 1,
             slowness: 1.0,
-            implied: true,
+            is_counted: swap::is_counted(stage, false),
         }
     }
 }

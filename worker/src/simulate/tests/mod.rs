@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use sealpipe_protocol::Stage;
+
 use super::*;
 use crate::config::{self, Source};
 
+mod properties;
+mod runs;
 mod seed;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -21,5 +25,6 @@ fn experiment(text: &str, days: u32) -> Experiment {
         way: sector(&profile, &[]),
         jitter: Jitter::default(),
         until: DAY * days,
+        max_tasks: MAX_TASKS,
     }
 }
