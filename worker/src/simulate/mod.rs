@@ -33,7 +33,9 @@ pub use self::{
     page::{PageRun, page},
     policy::{Policy, Sealpipe, Start, Stuck, TaskId},
     profile::{Profile, StageProfile},
-    report::{InFlight, LockReport, PlaceReport, Report, STARVED_AFTER, StageReport, Waits},
+    report::{
+        InFlight, LockReport, PlaceReport, Report, STARVED_AFTER, StageReport, Waits, waiting,
+    },
     series::Level,
     site::{Site, SiteLock, SitePlace},
     supply::{Jitter, Step, Supply, sector},

@@ -7,8 +7,8 @@ use sealpipe_protocol::Stage;
 use serde_json::{Value, json};
 
 use super::{
-    engine::{Experiment, Task, Trace},
-    report::{Report, sector_spans},
+    engine::{Experiment, Trace},
+    report::{Report, sector_spans, waiting},
     series::Level,
 };
 use crate::scheduler::Time;
@@ -68,8 +68,7 @@ fn run(run: &PageRun<'_>) -> Value {
     });
     let queues = Stage::ALL.iter().filter_map(|stage| {
         let waits = trace.tasks.iter().filter(|task| task.stage == *stage && task.step > 0);
-        let stretch = |task: &Task| (task.requested, task.started.map_or(trace.end, |(_, at)| at));
-        let level = Level::new(waits.map(stretch));
+        let level = waiting(waits);
         (level.most() > 0).then(|| json!({ "stage": stage, "level": clock.level(&level) }))
     });
     let in_flight = Level::new(sector_spans(trace).values().copied());

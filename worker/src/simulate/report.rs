@@ -224,14 +224,14 @@ fn per(amount: f64, of: f64) -> f64 {
     if of > 0.0 { amount / of } else { 0.0 }
 }
 
-/// When each sector began, and when it was sealed or the run ended.
-pub(super) fn sector_spans(trace: &Trace) -> BTreeMap<Sector, (Time, Time)> {
+/// When each sector began, and when it was sealed.
+pub(super) fn sector_spans(trace: &Trace) -> BTreeMap<Sector, (Time, Option<Time>)> {
     let begun = trace.tasks.iter().filter(|task| task.step == 0);
-    let begun = begun.filter_map(|task| Some((task.sector, (task.started?.1, trace.end))));
-    let mut spans: BTreeMap<Sector, (Time, Time)> = begun.collect();
+    let begun = begun.filter_map(|task| Some((task.sector, (task.started?.1, None))));
+    let mut spans: BTreeMap<Sector, (Time, Option<Time>)> = begun.collect();
     for (sector, at) in &trace.sealed {
         if let Some(span) = spans.get_mut(sector) {
-            span.1 = *at;
+            span.1 = Some(*at);
         }
     }
     spans
@@ -241,22 +241,28 @@ fn wait(task: &Task, end: Time) -> Duration {
     task.started.map_or(end, |(_, at)| at).saturating_sub(task.requested)
 }
 
+/// How many of some tasks waited over time.
+pub fn waiting<'a>(tasks: impl Iterator<Item = &'a Task>) -> Level {
+    Level::new(tasks.map(|task| (task.requested, task.started.map(|(_, at)| at))))
+}
+
 fn waits(trace: &Trace, which: impl Fn(&Task) -> bool) -> Vec<Duration> {
     trace.tasks.iter().filter(|task| which(task)).map(|task| wait(task, trace.end)).collect()
 }
 
 fn in_flight(
     experiment: &Experiment,
-    spans: &BTreeMap<Sector, (Time, Time)>,
+    spans: &BTreeMap<Sector, (Time, Option<Time>)>,
     window: Window,
 ) -> InFlight {
-    let under_way: f64 = spans.values().map(|(from, to)| window.part(*from, *to)).sum();
+    let part = |(from, to): &(Time, Option<Time>)| window.part(*from, to.unwrap_or(window.to));
+    let under_way: f64 = spans.values().map(part).sum();
     let level = Level::new(spans.values().copied());
     InFlight {
         bound: experiment.site.in_flight,
         mean: per(under_way, window.seconds()),
         most: level.most(),
-        at_end: spans.values().filter(|(_, to)| *to >= window.to).count(),
+        at_end: spans.values().filter(|(_, to)| to.is_none()).count(),
     }
 }
 
@@ -275,14 +281,12 @@ fn stages(trace: &Trace) -> Vec<StageReport> {
     }
     let report = |(stage, tasks): (Stage, Vec<&Task>)| {
         let begun = tasks.iter().filter(|task| task.step > 0);
-        let stretch =
-            |task: &&&Task| (task.requested, task.started.map_or(trace.end, |(_, at)| at));
         let passed = trace.passed.get(&stage).copied().unwrap_or_default();
         StageReport {
             stage,
             done: tasks.iter().filter(|task| task.ended.is_some()).count(),
             wait: Waits::of(begun.clone().map(|task| wait(task, trace.end)).collect()),
-            longest_queue: Level::new(begun.clone().map(|task| stretch(&task))).most(),
+            longest_queue: waiting(begun.clone().copied()).most(),
             queue_at_end: begun.filter(|task| task.started.is_none()).count(),
             overtaken: passed.times,
             overtaken_in_a_row: passed.most_in_a_row,

@@ -10,10 +10,11 @@ pub struct Level(Vec<(Time, usize)>);
 
 impl Level {
     /// How many stretches of time cover each moment. What begins and ends at one moment is not
-    /// seen.
-    pub fn new(stretches: impl Iterator<Item = (Time, Time)>) -> Self {
-        let mut changes: Vec<(Time, i64)> =
-            stretches.flat_map(|(from, to)| [(from, 1), (to, -1)]).collect();
+    /// seen; a stretch without an end goes on for ever.
+    pub fn new(stretches: impl Iterator<Item = (Time, Option<Time>)>) -> Self {
+        let mut changes: Vec<(Time, i64)> = stretches
+            .flat_map(|(from, to)| std::iter::once((from, 1)).chain(to.map(|to| (to, -1))))
+            .collect();
         changes.sort_unstable();
         let mut levels: Vec<(Time, usize)> = Vec::new();
         let mut level = 0_i64;
@@ -46,10 +47,13 @@ mod tests {
 
     fn check(stretches: &[(u64, u64)], expected: &[(u64, usize)]) {
         let time = Time::from_secs;
-        let level = Level::new(stretches.iter().map(|(from, to)| (time(*from), time(*to))));
+        let end = |to: u64| (to < FOR_EVER).then_some(time(to));
+        let level = Level::new(stretches.iter().map(|(from, to)| (time(*from), end(*to))));
         let expected: Vec<_> = expected.iter().map(|(at, n)| (time(*at), *n)).collect();
         assert_eq!(level.changes(), expected, "{stretches:?}");
     }
+
+    const FOR_EVER: u64 = 99;
 
     #[test]
     fn levels_are_those_between_the_changes() {
@@ -58,5 +62,6 @@ mod tests {
         check(&[(0, 2), (2, 4)], &[(0, 1), (4, 0)]);
         // Nobody waits who is served at once.
         check(&[(0, 9), (3, 3)], &[(0, 1), (9, 0)]);
+        check(&[(1, FOR_EVER), (2, 4)], &[(1, 1), (2, 2), (4, 1)]);
     }
 }
