@@ -5,6 +5,7 @@
 //!
 //! It decides; processors compute. It links no proofs library and no CUDA.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod event;
@@ -13,4 +14,3 @@ pub mod hardware;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;
-pub mod topology;

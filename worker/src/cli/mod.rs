@@ -7,7 +7,9 @@
 pub mod check;
 mod commitment;
 mod failure;
+pub mod hwinfo;
 mod journal;
+pub mod machine;
 mod parameters;
 mod report;
 mod seal;
@@ -45,7 +47,8 @@ Examples:
   sealpipe seal --size 2KiB --out cc/                        seal committed capacity
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
-  sealpipe check worker.toml                                 what is wrong with a configuration")]
+  sealpipe check worker.toml                                 what is wrong with a configuration
+  sealpipe hwinfo                                            what this machine has")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,6 +60,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
             check::run(&args, &dir, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

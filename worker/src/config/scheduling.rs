@@ -4,6 +4,7 @@
 //! of it.
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::Section,
 };
@@ -47,7 +48,7 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Schedul
                 scheduling.sectors_in_flight = field.count(found);
                 if scheduling.sectors_in_flight == Some(0) {
                     let message = format!("{} is 0: no sector ever begins", quoted(&field.path));
-                    found.error(field.span(), message).hint =
+                    found.say(Code::NoSectors, field.span(), message).hint =
                         Some("leave the key out for no bound".to_owned());
                 }
             }
@@ -61,7 +62,7 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Schedul
         (Word::Fifo, count) => {
             if let Some((_, span)) = count {
                 let message = "`processors.scheduling.overtakes` has no effect with `fifo`";
-                found.note(span, message);
+                found.say(Code::NoEffect, span, message);
             }
             Policy::Fifo
         }
