@@ -5,6 +5,7 @@
 //!
 //! It decides; processors compute. It links no proofs library and no CUDA.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod event;
@@ -14,4 +15,3 @@ pub mod pipeline;
 pub mod scheduler;
 pub mod simulate;
 pub mod supervisor;
-pub mod topology;

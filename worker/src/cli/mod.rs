@@ -7,7 +7,9 @@
 pub mod check;
 mod commitment;
 mod failure;
+pub mod hwinfo;
 mod journal;
+pub mod machine;
 mod parameters;
 mod report;
 mod seal;
@@ -48,7 +50,8 @@ Examples:
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
   sealpipe check worker.toml                                 what is wrong with a configuration
-  sealpipe simulate worker.toml                              what it seals in a month, and why")]
+  sealpipe simulate worker.toml                              what it seals in a month, and why
+  sealpipe hwinfo                                            what this machine has")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -61,6 +64,7 @@ enum Command {
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
     Simulate(Box<simulate::SimulateArgs>),
+    Hwinfo(hwinfo::HwinfoArgs),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)
