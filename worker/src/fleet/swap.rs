@@ -9,10 +9,7 @@
 use std::{
     fmt,
     path::Path,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use sealpipe_protocol::{Stage, method::ShutdownMode};
@@ -144,8 +141,38 @@ fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
 /// Processors that are on probation, stopped unless they are taken over.
 struct Candidates<'a> {
     fleet: &'a Arc<Fleet>,
-    observed: Arc<AtomicBool>,
+    probation: Arc<Probation>,
     all: Vec<Option<Arc<Processor>>>,
+}
+
+/// Keeps to itself what becomes of new processes until they are taken over: those of the same names
+/// go on meanwhile. A few events for each of them.
+struct Probation {
+    observer: Observer,
+    kept: Mutex<Option<Vec<Event>>>,
+}
+
+impl Probation {
+    fn tell(&self, event: &Event) {
+        let is_kept = matches!(
+            event,
+            Event::ProcessorReady { .. }
+                | Event::ProcessorDegraded { .. }
+                | Event::ProcessorDied { .. }
+                | Event::ProcessorRestarting { .. }
+                | Event::ProcessorStopped { .. }
+        );
+        match &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(kept) if is_kept => kept.push(event.clone()),
+            _ => self.observer.tell(event),
+        }
+    }
+
+    /// It is over, and well.
+    fn end(&self) {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.iter().flatten().for_each(|event| self.observer.tell(event));
+    }
 }
 
 impl Drop for Candidates<'_> {
@@ -172,14 +199,16 @@ impl Fleet {
         let mut candidates = self.candidates(&specs);
         candidates.ready().await?;
         let reload = self.swap(&specs, &mut candidates.all, rules(config));
-        candidates.observed.store(true, Ordering::Relaxed);
+        candidates.probation.end();
         Ok(reload)
     }
 
     /// A new processor for each spec that needs one.
     fn candidates(self: &Arc<Self>, specs: &[ProcessorSpec]) -> Candidates<'_> {
-        let observed = Arc::new(AtomicBool::new(false));
-        let observer = on_probation(&self.observer, observed.clone());
+        let kept = Mutex::new(Some(Vec::new()));
+        let probation = Arc::new(Probation { observer: self.observer.clone(), kept });
+        let observed = probation.clone();
+        let observer = Observer::new(move |event| observed.tell(event));
         let mut inner = self.inner();
         let all: Vec<_> = specs
             .iter()
@@ -189,7 +218,7 @@ impl Fleet {
             })
             .collect();
         inner.candidates = all.iter().flatten().cloned().collect();
-        Candidates { fleet: self, observed, all }
+        Candidates { fleet: self, probation, all }
     }
 
     /// Puts the new configuration in force. All at once: nobody sees a part of it.
@@ -268,21 +297,24 @@ impl Fleet {
 }
 
 impl Candidates<'_> {
-    /// Starts those that entries ask for, and waits until all of them are ready.
+    /// Starts those that entries ask for, and waits until all of them are ready at once.
     async fn ready(&self) -> Result<(), ReloadError> {
-        let mut starting = JoinSet::new();
-        for processor in self.all.iter().flatten().filter(|p| p.id().index.is_some()) {
-            processor.start();
-            let processor = processor.clone();
-            starting.spawn(async move { (processor.id().clone(), processor.ready().await.err()) });
-        }
+        let asked_for: Vec<_> =
+            self.all.iter().flatten().filter(|p| p.id().index.is_some()).collect();
+        asked_for.iter().for_each(|processor| processor.start());
         let mut failed = Vec::new();
-        while let Some(joined) = starting.join_next().await {
-            if let Ok((id, Some(error))) = joined {
-                failed.push((id, error));
+        loop {
+            for processor in &asked_for {
+                failed.extend(processor.ready().await.err());
+            }
+            // One that was ready first may be gone when the last one is.
+            let is_ready = |processor: &Processor| processor.capacity() > 0;
+            let is_off = |processor: &Processor| processor.spec().concurrent == Some(0);
+            if !failed.is_empty() || asked_for.iter().all(|p| is_ready(p) || is_off(p)) {
+                break;
             }
         }
-        if failed.is_empty() && !self.fleet.is_stopping() {
+        if failed.is_empty() {
             return Ok(());
         }
         let mut stopping = JoinSet::new();
@@ -290,8 +322,7 @@ impl Candidates<'_> {
             stopping.spawn(processor.stopped(ShutdownMode::Interrupt));
         }
         stopping.join_all().await;
-        failed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Err(ReloadError { failed: failed.into_iter().map(|(_, error)| error).collect() })
+        Err(ReloadError { failed })
     }
 }
 
@@ -320,24 +351,6 @@ async fn drain(fleet: Weak<Fleet>, place: PlaceId) {
             member.watching.abort();
         }
     }
-}
-
-/// An observer that hears nothing of a new process that is degraded or stopped before it is taken
-/// over: the old one of the same name goes on.
-fn on_probation(observer: &Observer, observed: Arc<AtomicBool>) -> Observer {
-    let observer = observer.clone();
-    Observer::new(move |event| {
-        let is_end = matches!(
-            event,
-            Event::ProcessorDegraded { .. }
-                | Event::ProcessorStopped { .. }
-                | Event::ProcessorDied { .. }
-                | Event::ProcessorRestarting { .. }
-        );
-        if !is_end || observed.load(Ordering::Relaxed) {
-            observer.tell(event);
-        }
-    })
 }
 
 /// What was and what is, for people.
