@@ -47,7 +47,7 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Schedul
                 scheduling.sectors_in_flight = field.count(found);
                 if scheduling.sectors_in_flight == Some(0) {
                     let message = format!("{} is 0: no sector ever begins", quoted(&field.path));
-                    found.warning(field.span(), message).hint =
+                    found.error(field.span(), message).hint =
                         Some("leave the key out for no bound".to_owned());
                 }
             }
@@ -96,7 +96,7 @@ mod tests {
             Some(0),
             &[
                 "note 3:1 `processors.scheduling.overtakes` has no effect with `fifo`",
-                "warning 4:21 `processors.scheduling.sectors_in_flight` is 0: no sector ever begins",
+                "error 4:21 `processors.scheduling.sectors_in_flight` is 0: no sector ever begins",
                 "warning 5:1 unknown key `processors.scheduling.police` is ignored",
             ],
         );
