@@ -84,7 +84,7 @@ pub async fn drive(driver: &Driver, dir: &mut SectorDir, until: Stage) -> Result
     }
     steps::forget_lost(&mut dir.record, &dir.layout, |path| path.exists());
     let sector = dir.record.sector.name();
-    let journey = fleet.begin_sector();
+    let journey = fleet.begin_sector(&sector, None);
     for stage in steps::STAGES.iter().copied().filter(|stage| dir.record.is_done(*stage)) {
         observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
     }
@@ -192,14 +192,14 @@ pub async fn run_task(
     let params = task.job.to_raw().map_err(|error| DriveError::Stage { stage, error })?;
     let mut tries = Tries::default();
     loop {
-        let slot = fleet.slot(stage, task.journey).await.map_err(DriveError::Start)?;
+        let slot = fleet.slot(stage, task.journey, None).await.map_err(DriveError::Start)?;
         let State::Ready(ready) = slot.processor().state().borrow().clone() else {
             // It died between the grant and here, and the scheduler is about to hear of it.
             drop(slot);
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let processor = slot.processor().spec().id.to_string();
+        let processor = slot.processor().id().to_string();
         let attempt = begin(&processor)?;
         observer.tell(&Event::StageStarted {
             sector: task.sector.to_owned(),
