@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod fleet;
+pub mod hardware;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;
