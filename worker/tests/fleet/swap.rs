@@ -7,8 +7,11 @@ use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use sealpipe_protocol::Stage;
-use sealpipe_worker::{event::Event, fleet::Patience, fleet::Reload};
+use sealpipe_protocol::{Stage, method::ShutdownMode};
+use sealpipe_worker::{
+    event::Event,
+    fleet::{FleetStatus, Patience, Reload},
+};
 use serde_json::json;
 use tokio::join;
 
@@ -130,7 +133,7 @@ async fn nothing_changes_when_one_of_the_new_processes_does_not_answer() {
     assert_eq!(failed.failed[0].last_words, ["it is sick"]);
     let after = bench.status();
     assert_eq!(after.stages, before.stages);
-    let known = |status: &sealpipe_worker::fleet::FleetStatus| {
+    let known = |status: &FleetStatus| {
         let known =
             status.processors.iter().map(|p| (p.processor.clone(), p.state, p.pid, p.slots));
         known.collect::<Vec<_>>()
@@ -270,9 +273,44 @@ async fn a_reload_that_is_given_up_has_changed_nothing() {
 }
 
 #[tokio::test]
+async fn who_waits_for_an_entry_that_is_gone_gets_the_implied_processor() {
+    let bench = Bench::ready("", &[echo()]).await;
+    bench.make_implied();
+    bench.fleet.pause();
+    let journey = bench.fleet.begin_sector("s", None);
+    let swap = async {
+        bench.wait(|| !bench.fleet.explain(&journey).is_empty()).await;
+        let reload = bench.reload("", &[]).await.unwrap();
+        assert_eq!(reload.removed, ["echo[0]"]);
+        bench.fleet.resume();
+    };
+    let (slot, ()) = join!(bench.slot(Stage::Echo, Some(&journey)), swap);
+    assert_eq!(slot.processor().id().to_string(), "echo (implied)");
+    bench.run_at(&slot, "a", json!({})).await.unwrap();
+    drop(slot);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_stops_the_new_processes_too() {
+    let bench = Bench::ready("", &[generation(0)]).await;
+    let slow = [echo().env("GATE", bench.path("gate").display())];
+    let stop = async {
+        bench.wait(|| bench.pids().len() == 2).await;
+        bench.fleet.clone().stop(ShutdownMode::Interrupt).await;
+    };
+    let (reload, ()) = join!(bench.reload("", &slow), stop);
+    assert!(reload.unwrap_err().to_string().contains("it was stopped"));
+    let late = bench.reload("", &[generation(2)]).await.unwrap_err();
+    assert!(late.to_string().contains("the worker stops"), "{late}");
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn a_reload_starts_a_degraded_processor_again() {
     let bench = Bench::new(Patience::Endless, "", &[]);
-    let sick = || [echo().env("SICK", bench.path("sick").display())];
+    let once = || echo().keys("auto_restart = false");
+    let sick = || [once().env("SICK", bench.path("sick").display())];
     bench.reload("", &sick()).await.unwrap();
     bench.open("sick");
     // It dies in its first task, and does not come back.
@@ -280,8 +318,7 @@ async fn a_reload_starts_a_degraded_processor_again() {
     assert!(died.is_err());
     bench.wait(|| bench.processor("echo[0]").state == "degraded").await;
     let status = bench.processor("echo[0]");
-    assert!(status.restarts > 0, "{status:?}");
-    assert!(status.last_error.unwrap().contains("exited with code 1"));
+    assert!(status.last_error.unwrap().contains("exited with code 7"));
     let journey = bench.fleet.begin_sector("s-t01000-1", None);
     let waits = bench.slot(Stage::Echo, Some(&journey));
     let reload = async {
@@ -289,7 +326,12 @@ async fn a_reload_starts_a_degraded_processor_again() {
         let why: Vec<_> = bench.fleet.explain(&journey).iter().map(ToString::to_string).collect();
         assert_eq!(why.len(), 1, "{why:?}");
         let begin = "no processor of `echo` is healthy: echo[0] is degraded since ";
-        assert!(why[0].starts_with(begin) && why[0].contains("exited with code 1"), "{why:?}");
+        assert!(why[0].starts_with(begin) && why[0].contains("exited with code 7"), "{why:?}");
+        let reload = bench.reload("", &sick()).await.unwrap();
+        assert_eq!(reload.revived, ["echo[0]"]);
+        // It is still sick, and so it is degraded again.
+        bench.wait(|| bench.processor("echo[0]").last_error.unwrap().contains("code 1")).await;
+        bench.wait(|| bench.processor("echo[0]").state == "degraded").await;
         std::fs::remove_file(bench.path("sick")).unwrap();
         let reload = bench.reload("", &sick()).await.unwrap();
         assert_eq!(reload.revived, ["echo[0]"]);
