@@ -7,8 +7,10 @@
 
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod event;
 pub mod fleet;
+mod journal;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use super::exit;
 use crate::{
-    pipeline::{drive::DriveError, store::StoreError},
+    pipeline::{parameters::ParametersError, store::StoreError, task::DriveError},
     supervisor::StartError,
 };
 
@@ -79,12 +79,20 @@ impl From<Arc<StartError>> for Failure {
     }
 }
 
+impl From<ParametersError> for Failure {
+    fn from(error: ParametersError) -> Self {
+        Self { hint: error.hint, ..Self::new(error.message) }
+    }
+}
+
 impl From<DriveError> for Failure {
     fn from(error: DriveError) -> Self {
         match error {
             DriveError::Store(error) => error.into(),
             DriveError::Start(error) => error.into(),
-            DriveError::Stage { stage, error } => {
+            DriveError::Parameters(error) => error.into(),
+            DriveError::Stopping => Self::interrupted(),
+            DriveError::Stage { stage, error, .. } => {
                 let made = Self::new(format!("stage `{stage}` failed: {}", error.message));
                 let made = made.details("caused by:", &error.data.causes);
                 Self { hint: error.data.hint, ..made }

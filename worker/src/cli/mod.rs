@@ -7,8 +7,6 @@
 pub mod check;
 mod commitment;
 mod failure;
-mod journal;
-mod parameters;
 mod report;
 mod seal;
 mod session;

@@ -68,9 +68,10 @@ impl SectorDir {
         match check_vacant(&layout)? {
             true => Self::create(layout, sector),
             false => {
-                let found = Self::open_layout(layout)?;
+                let mut found = Self::open_layout(layout)?;
                 let differences = found.record.sector.differences(&sector);
                 if differences.is_empty() {
+                    found.learn(&sector)?;
                     return Ok(found);
                 }
                 Err(StoreError::new(
@@ -98,6 +99,17 @@ impl SectorDir {
             ));
         }
         Self::open_layout(layout)
+    }
+
+    /// Takes over the randomness that is known by now.
+    fn learn(&mut self, sector: &Sector) -> Result<(), StoreError> {
+        let known = &mut self.record.sector;
+        let learnt = (known.ticket.or(sector.ticket), known.seed.or(sector.seed));
+        if learnt == (known.ticket, known.seed) {
+            return Ok(());
+        }
+        (known.ticket, known.seed) = learnt;
+        self.save()
     }
 
     fn create(layout: Layout, sector: Sector) -> Result<Self, StoreError> {
@@ -210,13 +222,17 @@ impl SectorDir {
     }
 }
 
-/// Whether the directory holds a sector that has its proof.
-pub fn is_proven(dir: &Path) -> bool {
-    let layout = Layout::new(dir.to_path_buf());
-    layout.record().exists() && read_record(&layout).is_ok_and(|r| r.results.proof.is_some())
+/// What is remembered of the sector in a directory, without taking its lock; `None` when there is
+/// none that can be read.
+pub fn peek(dir: &Path) -> Option<Record> {
+    read_record(&Layout::new(dir.to_path_buf())).ok()
 }
 
-fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
+/// The absolute path of a directory that may not be there yet, without links and `..`.
+///
+/// # Errors
+/// It is not UTF-8, or the system says so.
+pub fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
     if dir.to_str().is_none() {
         return Err(StoreError::new(
             format!("the path {} is not UTF-8, and the protocol is JSON", dir.display()),
@@ -350,8 +366,8 @@ mod tests {
             proof,
             prover: Prover::Miner(1000),
             number,
-            ticket: Bytes32([1; 32]),
-            seed: Bytes32([2; 32]),
+            ticket: Some(Bytes32([1; 32])),
+            seed: Some(Bytes32([2; 32])),
             pieces: lay_out(proof, &[]).unwrap(),
         }
     }
