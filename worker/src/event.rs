@@ -34,6 +34,8 @@ pub enum Event {
     ProcessorOddity { processor: String, oddity: String },
     /// A processor says something.
     ProcessorLog { processor: String, level: LogLevel, message: String },
+    /// The progress of a task stands still. Said once, until it moves again.
+    TaskStalled { processor: String, task: String, stage: Stage, silent_ms: u64 },
     /// A stage of a sector was given to a processor.
     StageStarted { sector: String, stage: Stage, processor: String, pid: i32, attempt: u32 },
     /// How far it is.

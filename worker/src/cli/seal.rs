@@ -23,7 +23,7 @@ use super::{
 use crate::{
     config::Config,
     event::Observer,
-    fleet::Fleet,
+    fleet::{Fleet, Patience},
     journal::Journals,
     pipeline::{
         drive::{Plain, drive},
@@ -31,7 +31,7 @@ use crate::{
         sector::{Keep, Prover, Randomness, Sector, lay_out, practice_randomness},
         steps::STAGES,
         store::{self, SectorDir},
-        task::{DriveError, Driver, Patience},
+        task::{DriveError, Driver},
     },
 };
 
@@ -202,7 +202,7 @@ async fn seal_all(
         parameters::ensure(args.size, &config.processors, &worker_dir()?, observer).await?;
     }
     let static_tree_d = config.processors.static_tree_d.clone();
-    let patience = Patience::Attended;
+    let patience = Patience::UntilGivenUp;
     let driver = Driver { fleet, observer: observer.clone(), patience, static_tree_d };
     let mut sealing = JoinSet::new();
     for (index, (sector, dir)) in sectors.into_iter().enumerate() {
@@ -238,7 +238,7 @@ async fn seal_one(
     until: Stage,
     keep: Keep,
 ) -> Result<(), DriveError> {
-    let journey = driver.fleet.begin_sector();
+    let journey = driver.fleet.begin_sector(&dir.record.sector.name(), None);
     drive(driver, dir, &journey, None, until, &mut Plain::default()).await?;
     let proven = dir.record.results.valid == Some(true);
     if proven && keep == Keep::Needed {

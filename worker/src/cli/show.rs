@@ -223,6 +223,10 @@ impl Show {
             Event::ProcessorStopped { processor, pid, killed } if *killed => {
                 self.line(&format!("warning: {processor} (pid {pid}) did not stop and was killed"));
             }
+            Event::TaskStalled { processor, task, silent_ms, .. } => {
+                let silence = seconds(*silent_ms);
+                self.line(&format!("warning: {processor}: {task} has not advanced for {silence}"));
+            }
             Event::ProcessorOddity { processor, oddity } => {
                 self.line(&format!("warning: {processor}: {oddity}"));
             }

@@ -24,6 +24,10 @@ pub const DEFAULT_STALLED_AFTER: Duration = Duration::from_secs(180);
 /// slowest machine that the proofs run on.
 pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// How long the progress of a task may stand still before it is reported: three times what the longest
+/// step of any stage takes on the network's reference machines.
+pub const DEFAULT_STALL_REPORT_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// The environment variable that chooses GPUs.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
@@ -61,6 +65,8 @@ pub struct Entry {
     pub stalled_after: Duration,
     /// How long the progress of a task may stand still before it is killed.
     pub stuck_after: Duration,
+    /// How long the progress of a task may stand still before it is reported.
+    pub stall_report_after: Duration,
     /// Who pins it to its cpus and memory.
     pub pinning: Pinning,
     /// Its share of the stage's tasks beside other entries.
@@ -115,6 +121,7 @@ impl Entry {
             auto_restart: true,
             stalled_after: DEFAULT_STALLED_AFTER,
             stuck_after: DEFAULT_STUCK_AFTER,
+            stall_report_after: DEFAULT_STALL_REPORT_AFTER,
             pinning: Pinning::default(),
             weight: 1,
             device: None,
@@ -151,6 +158,7 @@ const KEYS: &[&str] = &[
     "numa_preferred",
     "pinning",
     "stable_wait",
+    "stall_report_after",
     "stalled_after",
     "stuck_after",
     "weight",
@@ -173,6 +181,9 @@ pub(super) fn read(
             "args" => entry.args = read_args(&field, found),
             "stable_wait" => assign(&mut entry.stable_wait, field.duration(found)),
             "stalled_after" => assign(&mut entry.stalled_after, field.duration(found)),
+            "stall_report_after" => {
+                assign(&mut entry.stall_report_after, field.duration(found));
+            }
             "stuck_after" => assign(&mut entry.stuck_after, field.duration(found)),
             "cgroup" => placement::read_cgroup(&mut entry, &field, found),
             "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),

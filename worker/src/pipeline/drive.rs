@@ -121,7 +121,7 @@ pub async fn drive(
     }
     let mut way = Way { driver, sector, journey, course };
     while let Some(stage) = steps::next(&dir.record).filter(|stage| *stage <= until) {
-        let place = first.take().filter(|slot| slot.processor().spec().id.stage == stage);
+        let place = first.take().filter(|slot| slot.processor().id().stage == stage);
         match way.ready_tree_d(dir, stage) {
             Some(ready) => way.adopt_tree_d(dir, &ready)?,
             None => way.run_stage(dir, stage, place).await?,
@@ -213,8 +213,7 @@ impl<C: Course> Way<'_, C> {
             if what == Randomness::Ticket && place.is_none() {
                 self.course.waits(stage).await?;
                 let journey = Some(self.journey);
-                let slot = self.driver.fleet.slot(stage, journey).await;
-                place = Some(slot.map_err(DriveError::Start)?);
+                place = Some(self.driver.place(stage, journey, None).await?);
             }
             match self.course.ask(what, dir).await {
                 Ok(value) => {

@@ -20,8 +20,9 @@ use super::{
 use crate::{
     config::static_tree_d::StaticTreeD,
     event::{Event, Observer, millis},
-    fleet::{Fleet, Journey, Slot},
-    supervisor::{Lost, StartError, State},
+    fleet::{Fleet, Journey, Patience, Slot},
+    scheduler::PlaceId,
+    supervisor::{Condemned, Lost, StartError, State},
 };
 
 /// How long a process that lost a task may take to be seen dead.
@@ -85,15 +86,6 @@ pub trait Owner: Send {
     fn accept(&mut self, result: &TaskRunResult) -> Result<(), TaskError>;
 }
 
-/// Whether somebody waits at a terminal for what is run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Patience {
-    /// Somebody does: who can be told is told.
-    Attended,
-    /// Nobody does: what may mend itself, or be mended, is waited for.
-    Unattended,
-}
-
 /// What drives sectors.
 #[derive(Clone)]
 pub struct Driver {
@@ -112,7 +104,25 @@ impl Driver {
     pub fn attended(fleet: Arc<Fleet>, observer: &Observer) -> Self {
         let observer = observer.clone();
         let static_tree_d = StaticTreeD::default();
-        Self { fleet, observer, patience: Patience::Attended, static_tree_d }
+        Self { fleet, observer, patience: Patience::UntilGivenUp, static_tree_d }
+    }
+
+    /// Waits for a place for a task of a stage.
+    ///
+    /// # Errors
+    /// [`DriveError::Start`], or [`DriveError::Stopping`].
+    pub async fn place(
+        &self,
+        stage: Stage,
+        journey: Option<&Journey>,
+        avoid: Option<PlaceId>,
+    ) -> Result<Slot, DriveError> {
+        self.fleet.slot(stage, journey, avoid).await.map_err(|error| {
+            match self.fleet.is_stopping() {
+                true => DriveError::Stopping,
+                false => DriveError::Start(error),
+            }
+        })
     }
 }
 
@@ -131,10 +141,11 @@ pub async fn run_task(
     let stage = task.job.stage();
     let failed = |error| DriveError::Stage { stage, error, drop_work: false };
     let params = task.job.to_raw().map_err(failed)?;
+    let mut avoid: Option<PlaceId> = None;
     loop {
         let slot = match place.take() {
             Some(slot) => slot,
-            None => fleet.slot(stage, task.journey).await.map_err(DriveError::Start)?,
+            None => driver.place(stage, task.journey, avoid).await?,
         };
         let State::Ready(ready) = slot.processor().state().borrow().clone() else {
             // It died between the grant and here, and the scheduler is about to hear of it.
@@ -142,7 +153,7 @@ pub async fn run_task(
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let processor = slot.processor().spec().id.to_string();
+        let processor = slot.processor().id().to_string();
         let attempt = owner.begin(&processor).await?;
         observer.tell(&Event::StageStarted {
             sector: task.sector.to_owned(),
@@ -173,19 +184,27 @@ pub async fn run_task(
         if matches!(lost, Lost::Gone(_)) {
             seen_dead(&slot, ready.pid).await;
         }
-        drop(slot);
         if fleet.is_stopping() {
             return Err(DriveError::Stopping);
         }
         let mut tries = owner.tries();
-        let verdict = patience.judge(&mut tries, &lost);
-        owner.lost(tries).await?;
+        let verdict = judge(*patience, &mut tries, &lost);
         let reason = lost.to_string();
+        if let Verdict::Again { condemn: true, .. } = verdict {
+            // Before its place is given back: nobody else is to get it.
+            slot.processor().condemn(Condemned { message: reason.clone(), hint: None });
+        }
+        let place = slot.place();
+        drop(slot);
+        owner.lost(tries).await?;
         let delay = match verdict {
             Verdict::Stop { drop_work } => {
                 return Err(DriveError::Stage { stage, error: as_error(lost), drop_work });
             }
-            Verdict::Again { delay, .. } => delay,
+            Verdict::Again { delay, elsewhere, .. } => {
+                avoid = elsewhere.then_some(place);
+                delay
+            }
         };
         observer.tell(&Event::StageRetried {
             sector: task.sector.to_owned(),
@@ -210,16 +229,14 @@ pub struct Answer {
     pub resumed_from: Option<String>,
 }
 
-impl Patience {
-    fn judge(self, tries: &mut Tries, lost: &Lost) -> Verdict {
-        match self {
-            Self::Unattended => tries.next(lost, MAX_TEMPORARY_UNATTENDED),
-            // Somebody who waits is told at once what a critical error says.
-            Self::Attended => match tries.next(lost, MAX_TEMPORARY) {
-                Verdict::Again { condemn: true, .. } => Verdict::Stop { drop_work: false },
-                verdict => verdict,
-            },
-        }
+/// Judges a loss. Somebody who waits at a terminal is told at once what a critical error says.
+fn judge(patience: Patience, tries: &mut Tries, lost: &Lost) -> Verdict {
+    match patience {
+        Patience::Endless => tries.next(lost, MAX_TEMPORARY_UNATTENDED),
+        Patience::UntilGivenUp => match tries.next(lost, MAX_TEMPORARY) {
+            Verdict::Again { condemn: true, .. } => Verdict::Stop { drop_work: false },
+            verdict => verdict,
+        },
     }
 }
 

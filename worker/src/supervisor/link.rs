@@ -13,7 +13,7 @@ use std::{
 
 use jsonrpsee::RpcModule;
 use sealpipe_protocol::{
-    Code, TaskError, TaskId,
+    Code, Stage, TaskError, TaskId,
     codec::FrameLimit,
     legacy,
     method::{
@@ -23,14 +23,15 @@ use sealpipe_protocol::{
     },
     peer::{CallError, Oddity, Options, Peer, read_result},
 };
+use serde::Serialize;
 use tokio::{
     process::{ChildStdin, ChildStdout},
     sync::Notify,
-    time::{interval, timeout},
+    time::{sleep, timeout},
 };
 
 use super::ProcessorSpec;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, millis};
 
 /// Lines that are no message, after which a process is taken for defective.
 const DEFECTIVE_AFTER: u32 = 1_000;
@@ -38,8 +39,11 @@ const DEFECTIVE_AFTER: u32 = 1_000;
 /// Oddities of one process that are shown: the first ones tell, more of them would hide the rest.
 const SHOWN_ODDITIES: u32 = 3;
 
-/// How often silence is looked for.
+/// How often silence is looked for, unless a time that is watched for is so short that it is more often.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often at most.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a processor may take to answer `shutdown` and `task/cancel`: ten times what the
 /// protocol allows.
@@ -62,16 +66,51 @@ pub enum Lost {
 /// How a task is doing.
 pub type TaskReport = dyn Fn(&TaskProgress) + Send + Sync;
 
+/// A task whose progress stands still.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StalledTask {
+    /// Its id.
+    pub task: String,
+    /// For how long, in milliseconds.
+    pub silent_ms: u64,
+}
+
 type Reports = HashMap<(TaskId, u32), Watched>;
 
 struct Watched {
     report: Arc<TaskReport>,
     done: Option<u64>,
     advanced_at: Instant,
+    /// Whether it was said that it stands still.
+    is_reported: bool,
+}
+
+/// What silence means.
+#[derive(Clone, Copy)]
+struct Patience {
+    stalled_after: Duration,
+    stuck_after: Duration,
+    report_after: Duration,
+}
+
+impl Patience {
+    fn of(spec: &ProcessorSpec) -> Self {
+        let ProcessorSpec { stalled_after, stuck_after, stall_report_after, .. } = *spec;
+        Self { stalled_after, stuck_after, report_after: stall_report_after }
+    }
+
+    /// How often it is looked whether a time is over: a few times within the shortest.
+    fn interval(self) -> Duration {
+        let shortest = self.stalled_after.min(self.stuck_after).min(self.report_after);
+        (shortest / 4).clamp(SHORTEST_INTERVAL, WATCH_INTERVAL)
+    }
 }
 
 struct Shared {
     processor: String,
+    stage: Stage,
+    patience: Mutex<Patience>,
     observer: Observer,
     tasks: Mutex<Reports>,
     heard_at: Mutex<Instant>,
@@ -91,6 +130,27 @@ impl Shared {
 
     fn heard(&self) {
         *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn patience(&self) -> Patience {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says which tasks have come to stand still.
+    fn report_stalls(&self, report_after: Duration) {
+        let mut stalled = Vec::new();
+        for ((task, _), watched) in &mut *self.tasks() {
+            let silence = watched.advanced_at.elapsed();
+            if silence > report_after && !watched.is_reported {
+                watched.is_reported = true;
+                stalled.push((task.to_string(), silence));
+            }
+        }
+        for (task, silence) in stalled {
+            let (processor, stage) = (self.processor.clone(), self.stage);
+            let silent_ms = millis(silence);
+            self.observer.tell(&Event::TaskStalled { processor, task, stage, silent_ms });
+        }
     }
 
     fn silence(&self) -> Duration {
@@ -122,8 +182,6 @@ pub struct Link {
     shared: Arc<Shared>,
     limit: FrameLimit,
     outgoing_limit: FrameLimit,
-    stalled_after: Duration,
-    stuck_after: Duration,
 }
 
 impl Link {
@@ -137,6 +195,8 @@ impl Link {
     ) -> Self {
         let shared = Arc::new(Shared {
             processor: spec.id.to_string(),
+            stage: spec.id.stage,
+            patience: Mutex::new(Patience::of(spec)),
             observer,
             tasks: Mutex::default(),
             heard_at: Mutex::new(Instant::now()),
@@ -158,8 +218,25 @@ impl Link {
             already_read: Default::default(),
         };
         let peer = Peer::spawn(stdout, stdin, methods(&shared), options);
-        let (stalled_after, stuck_after) = (spec.stalled_after, spec.stuck_after);
-        Self { peer, shared, limit, outgoing_limit, stalled_after, stuck_after }
+        Self { peer, shared, limit, outgoing_limit }
+    }
+
+    /// Takes over the times of a spec.
+    pub fn tune(&self, spec: &ProcessorSpec) {
+        *self.shared.patience.lock().unwrap_or_else(PoisonError::into_inner) = Patience::of(spec);
+    }
+
+    /// The tasks whose progress stands still for longer than is to be reported.
+    pub fn stalled(&self) -> Vec<StalledTask> {
+        let Patience { report_after, .. } = self.shared.patience();
+        let tasks = self.shared.tasks();
+        let still = tasks.iter().map(|((task, _), watched)| (task, watched.advanced_at.elapsed()));
+        let stalled = still.filter(|(_, silence)| *silence > report_after);
+        let stalled = stalled.map(|(task, silence)| StalledTask {
+            task: task.to_string(),
+            silent_ms: millis(silence),
+        });
+        stalled.collect()
     }
 
     /// Applies the limits that both sides have announced in `initialize`.
@@ -206,25 +283,26 @@ impl Link {
 
     /// Waits until the process has to be given up, and says why.
     pub async fn defect(&self) -> String {
-        let mut watch = interval(WATCH_INTERVAL);
         loop {
+            let patience = self.shared.patience();
             tokio::select! {
                 why = self.peer.closed() => return why.to_string(),
                 () = self.shared.odd.notified() => {}
-                _ = watch.tick() => {}
+                () = sleep(patience.interval()) => {}
             }
             if self.oddities() > DEFECTIVE_AFTER {
                 return format!("it printed {} lines that are no messages", self.oddities());
             }
+            self.shared.report_stalls(patience.report_after);
             let tasks = self.shared.tasks();
             let silence = self.shared.silence();
-            if !tasks.is_empty() && silence > self.stalled_after {
+            if !tasks.is_empty() && silence > patience.stalled_after {
                 return format!("it said nothing for {} s with tasks open", silence.as_secs());
             }
-            let too_long = |task: &Watched| task.advanced_at.elapsed() > self.stuck_after;
+            let too_long = |task: &Watched| task.advanced_at.elapsed() > patience.stuck_after;
             let stuck = tasks.iter().find(|(_, task)| too_long(task));
             if let Some(((task_id, _), _)) = stuck {
-                let limit = self.stuck_after.as_secs();
+                let limit = patience.stuck_after.as_secs();
                 return format!("task {task_id} did not advance in {limit} s");
             }
         }
@@ -241,7 +319,8 @@ impl Link {
     ) -> Result<TaskRunResult, Lost> {
         let mut call = self.peer.call(TaskRun::METHOD, params).map_err(lost)?;
         let key = (params.task_id.clone(), params.attempt);
-        let watched = Watched { report, done: None, advanced_at: Instant::now() };
+        let advanced_at = Instant::now();
+        let watched = Watched { report, done: None, advanced_at, is_reported: false };
         self.shared.heard();
         self.shared.tasks().insert(key.clone(), watched);
         let mut open = OpenTask { link: self, key, cancel: true };
@@ -348,6 +427,7 @@ fn on_progress(shared: &Shared, progress: &TaskProgress) {
     if task.done != Some(progress.done) {
         task.done = Some(progress.done);
         task.advanced_at = Instant::now();
+        task.is_reported = false;
     }
     let report = task.report.clone();
     drop(tasks);

@@ -19,8 +19,9 @@ pub(crate) mod spawn;
 pub mod spec;
 
 pub use self::{
+    connection::{Condemned, Connection},
     handshake::StartError,
-    link::{Lost, TaskReport},
-    processor::{Processor, State},
+    link::{Lost, StalledTask, TaskReport},
+    processor::{Health, Processor, Ready, State},
     spec::{ProcessorId, ProcessorSpec},
 };

@@ -32,7 +32,14 @@ fn random_places(random: &mut Random) -> Vec<Place> {
         let mut locks = LOCKS.map(str::to_owned).to_vec();
         locks.retain(|_| random.below(3) == 0);
         let (capacity, weight) = (1 + random.below(3), 1 + random.below(3) as u32);
-        Place { stage, capacity, locks: locks.into_iter().collect(), weight }
+        Place {
+            stage,
+            rank: 0,
+            capacity,
+            locks: locks.into_iter().collect(),
+            weight,
+            is_counted: true,
+        }
     };
     stages.into_iter().map(&mut place).collect()
 }
@@ -51,7 +58,10 @@ fn random_rules(random: &mut Random) -> Rules {
         limits: limits.into(),
         locks: LOCKS.map(|name| (name.to_owned(), 1 + random.below(2))).into(),
         policy,
-        sectors_in_flight: (random.below(2) == 0).then(|| 1 + random.below(5)),
+        sectors_in_flight: match random.below(2) {
+            0 => Cap::AtMost(1 + random.below(5)),
+            _ => Cap::Unbounded,
+        },
     }
 }
 
@@ -95,7 +105,7 @@ impl Walk {
     }
 
     fn request(&mut self, stage: Stage, sector: Sector) {
-        let ticket = self.scheduler.request(stage, Some(sector));
+        let ticket = self.scheduler.request(stage, Some(sector), None);
         self.waiting.push(Task { ticket, stage, sector });
     }
 
@@ -119,7 +129,7 @@ impl Walk {
             self.last_start.get(&task.stage).is_some_and(|last| *last + interval > self.now)
         });
         let is_held_back = !self.begun.contains(&task.sector)
-            && self.rules.sectors_in_flight.is_some_and(|bound| self.begun.len() >= bound);
+            && matches!(self.rules.sectors_in_flight, Cap::AtMost(n) if self.begun.len() >= n);
         limit.concurrent.is_none_or(|limit| running < limit) && !is_early && !is_held_back
     }
 
@@ -138,20 +148,24 @@ impl Walk {
     fn take(&mut self, grant: Grant) {
         let index = self.waiting.iter().position(|task| task.ticket == grant.ticket);
         let task = self.waiting.remove(index.expect("only what waits is granted"));
-        assert_eq!(self.places[grant.place].stage, task.stage);
-        assert!(self.n_at(grant.place) < self.places[grant.place].capacity, "a slot is free");
+        assert_eq!(self.places[grant.place.number() as usize].stage, task.stage);
+        assert!(
+            self.n_at(grant.place.number() as usize)
+                < self.places[grant.place.number() as usize].capacity,
+            "a slot is free"
+        );
         assert!(self.may_start(&task), "the limits hold");
         let same = |other: &&Task| other.stage == task.stage && self.may_start(other);
         let older = self.waiting.iter().find(same).filter(|other| other.ticket < task.ticket);
         assert!(older.is_none(), "a stage is served in order");
-        self.deprive(&task, grant.place);
-        for lock in &self.places[grant.place].locks {
+        self.deprive(&task, grant.place.number() as usize);
+        for lock in &self.places[grant.place.number() as usize].locks {
             assert!(self.n_free(lock) > 0, "a lock is free");
         }
         self.last_start.insert(task.stage, self.now);
         self.begun.insert(task.sector);
         self.deprived.remove(&task.stage);
-        self.running.push((task, grant.place));
+        self.running.push((task, grant.place.number() as usize));
     }
 
     fn deprive(&mut self, task: &Task, place: usize) {
@@ -237,7 +251,7 @@ impl Walk {
                 let place = random.below(self.places.len());
                 let capacity = if self.places[place].capacity == 0 { 2 } else { 0 };
                 self.places[place].capacity = capacity;
-                self.scheduler.set_capacity(place, capacity);
+                self.scheduler.set_capacity(nth(&self.scheduler, place as u64), capacity);
                 while let Some(index) = self.running.iter().position(|(_, at)| *at == place) {
                     let task = self.end(index);
                     self.request(task.stage, task.sector);
@@ -251,7 +265,8 @@ impl Walk {
     fn drain(&mut self, random: &mut Random) {
         for place in 0..self.places.len() {
             self.places[place].capacity = self.places[place].capacity.max(1);
-            self.scheduler.set_capacity(place, self.places[place].capacity);
+            self.scheduler
+                .set_capacity(nth(&self.scheduler, place as u64), self.places[place].capacity);
         }
         let bound = 100 * (self.waiting.len() + self.running.len() + 1);
         for _ in 0..bound {
