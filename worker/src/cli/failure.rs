@@ -4,6 +4,8 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use sealpipe_protocol::error::ErrorData;
+
 use super::exit;
 use crate::{
     pipeline::{parameters::ParametersError, store::StoreError, task::DriveError},
@@ -38,6 +40,20 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds lines below the message.
+    #[must_use]
+    pub fn lines(mut self, lines: Vec<String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Adds what an error of a task carries.
+    #[must_use]
+    pub fn caused(self, data: ErrorData) -> Self {
+        let made = self.lines(data.causes);
+        Self { hint: data.hint, ..made }
     }
 
     fn details(mut self, title: &str, lines: &[String]) -> Self {

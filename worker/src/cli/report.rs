@@ -7,10 +7,8 @@ use std::fmt::Write as _;
 use sealpipe_protocol::Bytes32;
 use serde::Serialize;
 
-use super::{
-    commitment::{data_cid, replica_cid},
-    show::seconds,
-};
+use super::show::seconds;
+use crate::commitment::{data_cid, replica_cid};
 use crate::pipeline::{record::StageRecord, steps::STAGES, store::SectorDir};
 
 /// A commitment in both of its forms.

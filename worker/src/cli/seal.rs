@@ -194,7 +194,7 @@ async fn seal_all(
     sectors: Vec<(Sector, PathBuf)>,
     fleet: Arc<Fleet>,
     observer: &Observer,
-    journals: &Journals,
+    journals: &Arc<Journals>,
 ) -> Result<Vec<SectorDir>, Failure> {
     let proven = |dir: &Path| store::peek(dir).is_some_and(|r| r.results.proof.is_some());
     let unproven = sectors.iter().any(|(_, dir)| !proven(dir));
@@ -207,11 +207,12 @@ async fn seal_all(
     let mut sealing = JoinSet::new();
     for (index, (sector, dir)) in sectors.into_iter().enumerate() {
         let mut dir = SectorDir::open_or_create(&dir, sector)?;
-        journals.add(&dir)?;
+        let writing = journals.add(&dir)?;
         let driver = driver.clone();
         let (until, keep) = (args.until, args.keep);
         sealing.spawn(async move {
             let sealed = seal_one(&driver, &mut dir, until, keep).await;
+            drop(writing);
             (index, sealed.map(|()| dir))
         });
     }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use sealpipe_protocol::{Class, Stage, TaskError};
+use sealpipe_protocol::{Bytes32, Class, Stage, TaskError};
 use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{retry::Tries, sector::Randomness};
@@ -126,6 +126,9 @@ pub struct Life {
     /// Runs of a demonstration that are done.
     #[serde(default)]
     pub steps_done: u32,
+    /// A seed that somebody has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Bytes32>,
 }
 
 /// What happens to a job.
@@ -150,6 +153,8 @@ pub enum Step {
     Cancel,
     /// Somebody wants it tried once more.
     Retry,
+    /// Somebody says the seed.
+    Seed { seed: Bytes32 },
     /// Somebody wants it held.
     Hold,
     /// … and no longer.
@@ -215,6 +220,7 @@ impl Life {
             tries: Tries::default(),
             attempt: 0,
             steps_done: 0,
+            seed: None,
         }
     }
 
@@ -275,6 +281,10 @@ impl Life {
                 next.held = false;
                 State::Queued
             }
+            Step::Seed { seed } => {
+                next.seed = Some(*seed);
+                return Ok(next);
+            }
             Step::Hold | Step::Release => {
                 next.held = *step == Step::Hold;
                 return Ok(next);
@@ -296,6 +306,7 @@ impl Life {
                 let ended = matches!(self.state, State::Failed { .. } | State::Cancelled);
                 (ended, "tried again")
             }
+            Step::Seed { .. } => (!over, "given a seed"),
             Step::Hold => (!over, "paused"),
             Step::Release => (!over, "resumed"),
             _ => (!over, "worked on"),

@@ -50,7 +50,7 @@ pub struct Entry {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
     /// A job is as it says.
-    Put(Entry),
+    Put(Box<Entry>),
     /// A job is forgotten.
     Forget(String),
     /// Nothing starts, or no longer so.
@@ -147,7 +147,7 @@ impl Store {
             for change in changes {
                 match change {
                     Change::Put(entry) => {
-                        let text = serde_json::to_vec(entry)
+                        let text = serde_json::to_vec(&**entry)
                             .expect("entries are plain data with string keys");
                         jobs.insert(entry.job.name.as_str(), text.as_slice())?;
                     }
@@ -239,7 +239,13 @@ mod tests {
         let path = temp.path().join("jobs.redb");
         let store = Store::open(&path).unwrap();
         // In the order of submission, not of names.
-        store.write(&[Change::Put(entry(10)), Change::Put(entry(9)), Change::Pause(true)]).unwrap();
+        store
+            .write(&[
+                Change::Put(entry(10).into()),
+                Change::Put(entry(9).into()),
+                Change::Pause(true),
+            ])
+            .unwrap();
         drop(store);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.read().unwrap(), (vec![entry(9), entry(10)], true));
@@ -263,7 +269,7 @@ mod tests {
         let path = temp.path().join("jobs.redb");
         let whole = {
             let store = Store::open(&path).unwrap();
-            store.write(&[Change::Put(entry(1))]).unwrap();
+            store.write(&[Change::Put(entry(1).into())]).unwrap();
             drop(store);
             fs::read(&path).unwrap()
         };
@@ -301,7 +307,7 @@ mod tests {
         let store = Store::open(&path).unwrap();
         let mut expected = Vec::new();
         for number in 1..=30 {
-            store.write(&[Change::Put(entry(number))]).unwrap();
+            store.write(&[Change::Put(entry(number).into())]).unwrap();
             expected.push(entry(number).job.name);
             if number % 3 == 0 {
                 let name = expected.remove(0);

@@ -43,13 +43,17 @@ pub trait Course: Send {
     ) -> impl Future<Output = Result<(), DriveError>> + Send;
 
     /// A try of a stage is lost.
-    fn lost(&mut self, tries: Tries) -> impl Future<Output = Result<(), DriveError>> + Send;
+    fn lost(
+        &mut self,
+        stage: Stage,
+        tries: Tries,
+    ) -> impl Future<Output = Result<(), DriveError>> + Send;
 
     /// A stage is done.
     fn finishes(&mut self, stage: Stage) -> impl Future<Output = Result<(), DriveError>> + Send;
 
-    /// Asks once for randomness that is not known yet: `Err` says how long to wait before it is
-    /// asked again.
+    /// Asks for randomness that is not known yet. A seed is waited for however long that takes; for
+    /// a ticket, for which a place is kept, `Err` says how long to wait without one.
     fn ask(
         &mut self,
         what: Randomness,
@@ -80,7 +84,7 @@ impl Course for Plain {
         Ok(())
     }
 
-    async fn lost(&mut self, tries: Tries) -> Result<(), DriveError> {
+    async fn lost(&mut self, _: Stage, tries: Tries) -> Result<(), DriveError> {
         self.0 = tries;
         Ok(())
     }
@@ -272,7 +276,7 @@ impl<C: Course> Owner for StageOwner<'_, C> {
     }
 
     async fn lost(&mut self, tries: Tries) -> Result<(), DriveError> {
-        self.course.lost(tries).await
+        self.course.lost(self.stage, tries).await
     }
 
     fn accept(&mut self, result: &TaskRunResult) -> Result<(), TaskError> {
