@@ -20,7 +20,7 @@ pub mod program;
 pub mod scheduling;
 mod sharing;
 pub mod source;
-mod spelling;
+pub(crate) mod spelling;
 mod stage_name;
 pub mod static_tree_d;
 

@@ -32,7 +32,7 @@ use tokio::{
 use self::slot::Given;
 pub use self::{
     reason::Reason,
-    reload::{Reload, ReloadError},
+    reload::{Changed, Draining, Reload, ReloadError},
     slot::{Journey, Slot},
     status::FleetStatus,
 };

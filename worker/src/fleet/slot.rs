@@ -32,6 +32,11 @@ impl Journey {
         self.sector
     }
 
+    /// Says that the sector has begun before, under an earlier worker: it counts at once.
+    pub fn begin(&self) {
+        self.fleet.inner().scheduler.begin(self.sector);
+    }
+
     /// Gives no new task of the sector a place. One that runs goes on.
     pub fn hold(&self) {
         self.fleet.inner().scheduler.hold(self.sector);
