@@ -180,7 +180,8 @@ impl Processor {
     }
 
     /// Trusts its process no more: it is given no task from this moment on, is stopped, and is
-    /// [degraded](State::Degraded) with this reason. A critical error of a task does the same.
+    /// [degraded](State::Degraded) with this reason, until somebody has looked. Whether an error of a
+    /// task is such a reason is decided where tasks are driven.
     pub fn condemn(&self, why: Condemned) {
         if let State::Ready(ready) = &*self.shared.state.borrow() {
             ready.link.condemn(why);
