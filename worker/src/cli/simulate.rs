@@ -2,6 +2,7 @@
 
 //! `sealpipe simulate FILE`: a configuration in virtual time.
 
+mod columns;
 mod inputs;
 mod jobs;
 mod text;

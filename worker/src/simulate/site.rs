@@ -9,7 +9,7 @@ use sealpipe_protocol::Stage;
 use super::profile::Profile;
 use crate::{
     config::{Entry, Processors},
-    fleet::swap,
+    fleet,
     scheduler::{Place, Rules, Scheduler, StageLimit},
 };
 
@@ -68,7 +68,7 @@ impl Site {
         let entry = |entry: &Entry| SitePlace::of_entry(entry, profile, &names);
         let implied = config.implied().map(|stage| SitePlace::implied(stage, profile));
         let places = config.entries.iter().map(entry).chain(implied).collect();
-        let (locks, rules) = (locks.collect(), swap::rules(config));
+        let (locks, rules) = (locks.collect(), fleet::rules(config));
         let mut site = Self { places, locks, rules, in_flight: None };
         site.in_flight = site.scheduler(site.rules.clone()).cap();
         site
@@ -123,7 +123,7 @@ impl SitePlace {
             locks: entry.locks.iter().filter_map(index).collect(),
             weight: entry.weight,
             slowness: slowness(own, usual.takes),
-            is_counted: swap::is_counted(entry.stage, true),
+            is_counted: fleet::is_counted(entry.stage, true),
             name,
         }
     }
@@ -137,7 +137,7 @@ impl SitePlace {
             locks: Vec::new(),
             weight: 1,
             slowness: 1.0,
-            is_counted: swap::is_counted(stage, false),
+            is_counted: fleet::is_counted(stage, false),
         }
     }
 }

@@ -6,11 +6,8 @@ use std::{fmt::Write as _, path::Path};
 
 use sealpipe_protocol::Stage;
 
-use super::Run;
-use crate::{
-    cli::table::table,
-    simulate::{Profile, Report, STARVED_AFTER, StageReport, Waits},
-};
+use super::{Run, columns::table};
+use crate::simulate::{Profile, Report, STARVED_AFTER, StageReport, Waits};
 
 /// The whole text.
 pub fn text(profile: &Profile, runs: &[Run]) -> String {
