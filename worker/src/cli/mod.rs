@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 pub mod hwinfo;
 pub mod machine;
+mod plan;
 mod reload;
 mod report;
 mod run;
@@ -55,6 +56,7 @@ Examples:
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
   sealpipe check worker.toml                                 what is wrong with a configuration
+  sealpipe plan > worker.toml                                propose one for this machine
   sealpipe simulate worker.toml                              what it seals in a month, and why
   sealpipe hwinfo                                            what this machine has
   sealpipe run --config worker.toml                          work on what is submitted, for months
@@ -72,6 +74,7 @@ enum Command {
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
     Simulate(Box<simulate::SimulateArgs>),
+    Plan(Box<plan::PlanArgs>),
     Hwinfo(hwinfo::HwinfoArgs),
     Run(run::RunArgs),
     Submit(Box<submit::SubmitArgs>),
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Run(args) => run::run(args),
         Command::Submit(args) => submit::run(*args),

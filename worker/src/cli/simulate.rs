@@ -3,7 +3,7 @@
 //! `sealpipe simulate FILE`: a configuration in virtual time.
 
 mod columns;
-mod inputs;
+pub(super) mod inputs;
 mod jobs;
 mod text;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sealpipe_protocol::Stage;
 
-use super::profile::Profile;
+use super::profile::{Profile, StageProfile};
 use crate::{
-    config::{Entry, Processors},
+    config::{Device, Entry, Processors},
     fleet,
     scheduler::{Place, Rules, Scheduler, StageLimit},
 };
@@ -115,7 +115,8 @@ impl SitePlace {
         let name = format!("{}[{}]", entry.stage, entry.index);
         let index = |lock: &String| names.iter().position(|name| *name == lock);
         let usual = profile.stage(entry.stage);
-        let own = profile.entries.get(&name).copied().unwrap_or(usual.takes);
+        let own = profile.entries.get(&name).copied();
+        let own = own.or_else(|| on_cpu(entry, &usual)).unwrap_or(usual.takes);
         Self {
             stage: entry.stage,
             concurrent: entry.concurrent,
@@ -140,6 +141,12 @@ impl SitePlace {
             is_counted: fleet::is_counted(stage, false),
         }
     }
+}
+
+/// What a task takes on the cpus of an entry that is told to use no GPU.
+fn on_cpu(entry: &Entry, usual: &StageProfile) -> Option<Duration> {
+    let cores = u32::try_from(entry.cpus.as_ref()?.len()).ok().filter(|cores| *cores > 0)?;
+    usual.cpu_time.filter(|_| entry.device == Some(Device::Cpu)).map(|time| time / cores)
 }
 
 /// What the program of an entry without `concurrent` takes at once. A multicore pc1 takes two cpus
