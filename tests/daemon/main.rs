@@ -10,3 +10,4 @@ mod orders;
 mod randomness;
 mod site;
 mod swap;
+mod tour;

@@ -69,6 +69,11 @@ impl Site {
         self.daemon.as_ref().expect("a daemon runs").pid()
     }
 
+    /// What the daemon has said so far.
+    pub fn stderr(&self) -> String {
+        self.daemon.as_ref().expect("a daemon runs").stderr()
+    }
+
     /// Sends the daemon a signal.
     pub fn signal(&self, signal: Signal) {
         self.daemon.as_ref().expect("a daemon runs").signal(signal);

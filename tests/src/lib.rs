@@ -10,6 +10,7 @@ mod bench;
 mod journal;
 mod process;
 mod run;
+pub mod tour;
 mod vector;
 
 pub use self::{
