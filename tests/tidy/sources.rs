@@ -24,6 +24,7 @@ const UNSAFE: &[&str] = &[
     "processors/pc1/src/parents/mapped.rs",
     "processors/pc1/src/tree/sha_ni.rs",
     "protocol/src/placement/mempolicy.rs",
+    "worker/src/hardware/hwloc.rs",
     "worker/src/supervisor/spawn.rs",
 ];
 

@@ -12,6 +12,7 @@ pub mod control;
 pub mod daemon;
 pub mod event;
 pub mod fleet;
+pub mod hardware;
 mod journal;
 pub mod pipeline;
 pub mod scheduler;

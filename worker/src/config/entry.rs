@@ -254,7 +254,7 @@ fn read_concurrent(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics
     entry.concurrent = field.count(found);
     entry.positions.set("concurrent", field.span());
     if entry.concurrent == Some(0) {
-        let message = format!("{} is 0: this processor gets no task", quoted(&field.path));
+        let message = format!("{} is 0: this processor is switched off", quoted(&field.path));
         found.warning(field.span(), message).hint =
             Some("leave the key out for no limit".to_owned());
     }

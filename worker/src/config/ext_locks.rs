@@ -18,7 +18,7 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> BTreeMa
     for field in section.iter().flat_map(Section::fields) {
         let Some(count) = field.count(found) else { continue };
         if count == 0 {
-            let message = format!("{} is 0: its entries wait for ever", quoted(&field.path));
+            let message = format!("{} is 0: its entries are switched off", quoted(&field.path));
             found.warning(field.span(), message).hint =
                 Some("1 lets one task at a time hold the lock".to_owned());
         }
@@ -27,21 +27,27 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> BTreeMa
     locks
 }
 
-/// Complains about the locks of an entry that are not declared: damocles takes those as unlimited,
-/// so that a slip of the pen removes the exclusion without a word.
-pub(super) fn check_declared(
-    entry: &Entry,
-    declared: &BTreeMap<String, usize>,
+/// Adds the locks that entries name and nobody declares: each counts 1, so that a slip of the pen
+/// keeps tasks apart that need not be, and not the other way round. damocles takes them as unlimited.
+pub(super) fn add_undeclared(
+    entries: &[Entry],
+    locks: &mut BTreeMap<String, usize>,
     found: &mut Diagnostics,
 ) {
-    for lock in entry.locks.iter().filter(|lock| !declared.contains_key(*lock)) {
-        let span = entry.positions.lock(lock);
-        let message = format!("lock {} is not declared", quoted(lock));
-        let nearest = spelling::nearest(lock, declared.keys().map(String::as_str));
-        found.error(span, message).hint = Some(match nearest {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => format!("declare it under `[processors.ext_locks]`: `{} = 1`", as_key(lock)),
-        });
+    let declared: Vec<String> = locks.keys().cloned().collect();
+    for entry in entries {
+        for lock in entry.locks.iter().filter(|lock| !declared.contains(lock)) {
+            let span = entry.positions.lock(lock);
+            let message = format!("lock {} is not declared: it counts 1", quoted(lock));
+            let nearest = spelling::nearest(lock, declared.iter().map(String::as_str));
+            found.warning(span, message).hint = Some(match nearest {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => {
+                    format!("declare it under `[processors.ext_locks]`: `{} = 1`", as_key(lock))
+                }
+            });
+            locks.insert(lock.clone(), 1);
+        }
     }
 }
 
@@ -73,21 +79,25 @@ mod tests {
         check(
             "processors.ext_locks.gpu1 = 0",
             &[("gpu1", 0)],
-            &["warning 1:29 `processors.ext_locks.gpu1` is 0: its entries wait for ever"],
+            &["warning 1:29 `processors.ext_locks.gpu1` is 0: its entries are switched off"],
         );
     }
 
     #[test]
-    fn a_lock_that_is_used_must_be_declared() {
+    fn a_lock_that_is_not_declared_counts_1_and_is_warned_about() {
         check(
-            "[processors.ext_locks]\ngpu1 = 1\n[[processors.c2]]\nlocks = [\"gpu1\", \"gpu2\"]",
-            &[("gpu1", 1)],
-            &["error 4:18 lock `gpu2` is not declared"],
+            "[processors.ext_locks]\ngpu1 = 2\n[[processors.c2]]\nlocks = [\"gpu1\", \"gpu2\"]",
+            &[("gpu1", 2), ("gpu2", 1)],
+            &["warning 4:18 lock `gpu2` is not declared: it counts 1"],
         );
+        // Each place is said: the one that was mistyped may be either.
         check(
-            "[[processors.c2]]\nlocks = [\"gpu1\"]",
-            &[],
-            &["error 2:10 lock `gpu1` is not declared"],
+            "[[processors.pc2]]\nlocks = [\"gpu\"]\n[[processors.c2]]\nlocks = [\"gpu\"]",
+            &[("gpu", 1)],
+            &[
+                "warning 2:10 lock `gpu` is not declared: it counts 1",
+                "warning 4:10 lock `gpu` is not declared: it counts 1",
+            ],
         );
     }
 }

@@ -21,7 +21,7 @@ pub const MIN_STAGGER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limitation {
     /// Tasks of the stage that may run at once; no limit for a stage that is not named. 0 switches
-    /// the stage off: its tasks wait for ever.
+    /// the stage off: its tasks wait until that is changed.
     pub concurrent: BTreeMap<Stage, usize>,
     /// A task of the stage starts no earlier than this after the start of the one before it.
     pub staggered: BTreeMap<Stage, Duration>,
@@ -62,7 +62,7 @@ fn counts(field: &Field<'_>, found: &mut Diagnostics) -> BTreeMap<Stage, usize> 
     for (stage, field) in by_stage(field, found) {
         if let Some(count) = field.count(found) {
             if count == 0 {
-                let message = format!("{} is 0: its tasks wait for ever", quoted(&field.path));
+                let message = format!("{} is 0: the stage is switched off", quoted(&field.path));
                 found.warning(field.span(), message).hint =
                     Some("leave the limit out for no limit".to_owned());
             }
@@ -133,7 +133,9 @@ mod tests {
             "processors.limitation.concurrent.pc1 = 0",
             "{Pc1: 0}",
             "{}",
-            &["warning 1:40 `processors.limitation.concurrent.pc1` is 0: its tasks wait for ever"],
+            &[
+                "warning 1:40 `processors.limitation.concurrent.pc1` is 0: the stage is switched off",
+            ],
         );
     }
 

@@ -12,6 +12,7 @@ pub mod diagnostic;
 mod document;
 pub mod entry;
 mod ext_locks;
+mod impossible;
 pub mod limitation;
 pub mod placement;
 pub mod processors;

@@ -10,7 +10,7 @@ use super::{
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
     entry::{self, Entry},
-    ext_locks,
+    ext_locks, impossible,
     limitation::{self, Limitation},
     placement,
     scheduling::{self, Scheduling},
@@ -76,11 +76,12 @@ pub(super) fn read(section: &Section<'_>, found: &mut Diagnostics) -> Processors
         }
     }
     processors.entries.sort_by_key(|entry| (entry.stage, entry.index));
+    ext_locks::add_undeclared(&processors.entries, &mut processors.ext_locks, found);
     for entry in &processors.entries {
-        ext_locks::check_declared(entry, &processors.ext_locks, found);
         placement::check_pinned(entry, found);
     }
     sharing::check(&processors.entries, found);
+    impossible::check(&processors, found);
     processors
 }
 

@@ -72,7 +72,7 @@ fn read_cap(field: &Field<'_>, found: &mut Diagnostics) -> Option<Cap> {
     let count = field.count(found)?;
     if count == 0 {
         let message = format!("{} is 0: no sector ever begins", quoted(&field.path));
-        found.warning(field.span(), message).hint =
+        found.error(field.span(), message).hint =
             Some("leave the key out for the default, or write \"unbounded\"".to_owned());
     }
     Some(Cap::AtMost(count))
@@ -128,7 +128,7 @@ mod tests {
             Cap::AtMost(0),
             &[
                 "note 3:1 `processors.scheduling.overtakes` has no effect with `fifo`",
-                "warning 4:21 `processors.scheduling.sectors_in_flight` is 0: no sector ever begins",
+                "error 4:21 `processors.scheduling.sectors_in_flight` is 0: no sector ever begins",
                 "warning 5:1 unknown key `processors.scheduling.police` is ignored",
             ],
         );

@@ -83,7 +83,7 @@ fn changes(reload: &Reload) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::swap::{Changed, Draining};
+    use crate::fleet::{Changed, Draining};
 
     #[test]
     fn what_a_reload_does_is_said() {

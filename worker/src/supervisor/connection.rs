@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use super::{
     ProcessorSpec,
     legacy::Session,
-    link::{Link, Lost, StalledTask, TaskReport},
+    link::{Link, Lost, TaskReport},
+    stall::StalledTask,
 };
 
 /// What the processes of an entry speak.

@@ -102,7 +102,7 @@ fn names_that_no_environment_takes_are_errors() {
 
 #[test]
 fn zero_slots_are_kept_and_warned_about() {
-    let said = ["warning 2:14 `processors.pc1.concurrent` is 0: this processor gets no task"];
+    let said = ["warning 2:14 `processors.pc1.concurrent` is 0: this processor is switched off"];
     assert_eq!(entry("concurrent = 0", &said).concurrent, Some(0));
 }
 
