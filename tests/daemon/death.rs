@@ -19,9 +19,8 @@ fn sectors_go_on_where_they_were() {
     args[0] = "submit".to_owned();
     site.run(&args.iter().map(String::as_str).collect::<Vec<_>>()).ok();
     site.ok("submit --size 2KiB --count 10 --sector 100 --until c1 --out small");
-    let mut deaths = 0;
     // Killed in every stage of the large one as it comes, while the small ones are anywhere.
-    for stage in STAGES {
+    for (deaths, stage) in (0..).zip(STAGES) {
         let journal = site.bench.journal("sector");
         site.until(&format!("{stage} begins"), || {
             (journal.count("stage-started", stage) > 0).then_some(())
@@ -30,7 +29,6 @@ fn sectors_go_on_where_they_were() {
         site.kill();
         site.bench.check_nothing_is_left();
         site.begin();
-        deaths += 1;
     }
     for number in 100..110 {
         site.wait(&format!("t01000-{number}"), "done");

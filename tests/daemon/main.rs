@@ -6,6 +6,7 @@ mod clients;
 mod death;
 mod errors;
 mod hand;
+mod many;
 mod orders;
 mod randomness;
 mod site;

@@ -7,6 +7,7 @@
 //! person at a terminal sees, and the files.
 
 mod bench;
+pub mod control;
 mod journal;
 mod process;
 mod run;
