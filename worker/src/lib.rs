@@ -5,6 +5,7 @@
 //!
 //! It decides; processors compute. It links no proofs library and no CUDA.
 
+pub mod check;
 pub mod cli;
 mod commitment;
 pub mod config;
@@ -17,4 +18,3 @@ mod journal;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;
-pub mod topology;

@@ -9,6 +9,8 @@ mod daemon;
 mod drain;
 mod explain;
 mod failure;
+pub mod hwinfo;
+pub mod machine;
 mod reload;
 mod report;
 mod run;
@@ -54,7 +56,8 @@ Examples:
   sealpipe check worker.toml                                 what is wrong with a configuration
   sealpipe run --config worker.toml                          work on what is submitted, for months
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
-  sealpipe status --watch                                    what it does")]
+  sealpipe status --watch                                    what it does
+  sealpipe hwinfo                                            what this machine has")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -77,6 +80,7 @@ enum Command {
     Seed(steer::SeedArgs),
     Drain(drain::DrainArgs),
     Reload(reload::ReloadArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => steer::seed(args),
         Command::Drain(args) => drain::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)
