@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test build setup lint schemas fuzz bench-pipe bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test vm build setup lint schemas fuzz bench-pipe bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -26,6 +26,10 @@ seal: build ## seal a 2KiB sector of real data and show its verified proof
 
 test: build ## all tests
 	$(CARGO) test --release --locked --workspace
+
+vm: build ## placement on two NUMA nodes, in a virtual machine without hardware support
+	@tools/vm $(TARGET)/vm
+	REQUIRE_VM=1 $(CARGO) test --release --locked -p sealpipe-tests --test vm -- --nocapture
 
 lint: setup ## formatting and clippy
 	$(CARGO) fmt --all -- --check

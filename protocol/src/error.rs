@@ -229,10 +229,7 @@ impl TaskError {
     /// An I/O error: a full disk is [`Code::ResourceExhausted`], anything else `otherwise`.
     pub fn io(otherwise: Code, what: impl Into<String>, error: &std::io::Error) -> Self {
         use std::io::ErrorKind;
-        let exhausted = matches!(
-            error.kind(),
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory
-        );
+        let exhausted = crate::failure::is_exhausted(error.kind());
         let code = if exhausted { Code::ResourceExhausted } else { otherwise };
         let mut made = Self::new(code, format!("{}: {error}", what.into()));
         if error.kind() == ErrorKind::StorageFull {

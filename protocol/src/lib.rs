@@ -8,12 +8,15 @@
 //!
 //! Reading order: [`method`] (the eight methods), [`stage`] (parameters and results of each stage),
 //! [`error`] (codes and classes), [`message`] and [`codec`] (bytes to frames to envelopes, no I/O),
-//! [`peer`] (the loop over any reader and writer), [`serve`] (the SDK).
+//! [`peer`] (the loop over any reader and writer), [`serve`] (the SDK), [`durable`] and [`failure`] (files
+//! that are there completely or not at all, and what is said when they cannot be).
 //!
 //! What this crate refuses to do: scheduling, and any computation of a stage.
 
 pub mod codec;
+pub mod durable;
 pub mod error;
+pub mod failure;
 pub mod legacy;
 pub mod message;
 pub mod method;

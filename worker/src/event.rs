@@ -2,10 +2,15 @@
 
 //! What happens, for whoever shows it or writes it down.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sealpipe_protocol::{Stage, method::LogLevel};
 use serde::Serialize;
+
+use crate::pipeline::sector::Randomness;
 
 /// Something happened. As JSON, a line of the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +39,8 @@ pub enum Event {
     ProcessorOddity { processor: String, oddity: String },
     /// A processor says something.
     ProcessorLog { processor: String, level: LogLevel, message: String },
+    /// The progress of a task stands still. Said once, until it moves again.
+    TaskStalled { processor: String, task: String, stage: Stage, silent_ms: u64 },
     /// A stage of a sector was given to a processor.
     StageStarted { sector: String, stage: Stage, processor: String, pid: i32, attempt: u32 },
     /// How far it is.
@@ -77,6 +84,26 @@ pub enum Event {
     ParametersMade { size: String },
     /// The worker is told to stop.
     Stopping { reason: String },
+    /// A daemon is ready.
+    DaemonStarted { pid: u32, program: String, sectors: usize },
+    /// Its processors are gone, and so is it in a moment.
+    DaemonStopped { reason: String },
+    /// Nothing starts any more, by the word of a person.
+    Paused,
+    /// … and no longer so.
+    Resumed,
+    /// What runs is finished, and then the daemon ends.
+    Draining,
+    /// The processors have taken over another configuration.
+    Reloaded { changes: Vec<String> },
+    /// They have not, and nothing has changed.
+    ReloadFailed { reason: String },
+    /// Jobs were submitted.
+    Submitted { sectors: Vec<String> },
+    /// A job stands somewhere else, by the word for it.
+    SectorMoved { sector: String, state: String, reason: Option<String> },
+    /// A command was asked for a ticket or a seed.
+    Asked { sector: String, what: Randomness, answer: Option<String>, delay_ms: Option<u64> },
 }
 
 impl Event {
@@ -87,7 +114,9 @@ impl Event {
             | Self::StageProgress { sector, .. }
             | Self::StageFinished { sector, .. }
             | Self::StageRetried { sector, .. }
-            | Self::StageSkipped { sector, .. } => Some(sector),
+            | Self::StageSkipped { sector, .. }
+            | Self::SectorMoved { sector, .. }
+            | Self::Asked { sector, .. } => Some(sector),
             _ => None,
         }
     }
@@ -107,6 +136,11 @@ impl Observer {
     pub fn tell(&self, event: &Event) {
         (self.0)(event);
     }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Milliseconds of a duration, as events and results give them.

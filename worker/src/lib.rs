@@ -7,10 +7,14 @@
 
 pub mod check;
 pub mod cli;
+mod commitment;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod event;
 pub mod fleet;
 pub mod hardware;
+mod journal;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;

@@ -56,7 +56,8 @@ memory at most: 2 TiB of 2 TiB (28 pc1 of 64 GiB, 2 c2 of 128 GiB)
 #[test]
 fn both_schemes_have_no_warning_with_any_of_the_programs() {
     for text in [include_str!("data/scheme-a.toml"), include_str!("data/scheme-b.toml")] {
-        let mut setting = seed();
+        // As of a machine that is described: its programs are not looked at.
+        let mut setting = Setting { is_here: false, ..seed() };
         for missing in ["/opt/sealpipe-c2", "/opt/sealpipe-pc2", "/opt/sealpipe-pc1"] {
             setting.missing.insert(missing.into());
             let output = check(text, false, &setting);
@@ -66,6 +67,19 @@ fn both_schemes_have_no_warning_with_any_of_the_programs() {
         }
         assert!(check(text, false, &setting).err.contains("`FIL_PROOFS_MAXIMIZE_CACHING` mean"));
     }
+}
+
+#[test]
+fn an_entry_that_means_a_gpu_is_not_served_by_the_reference() {
+    let mut setting = seed();
+    setting.missing.insert("/opt/sealpipe-c2".into());
+    let run = |keys: &str| check(&format!("[[processors.c2]]\n{keys}"), false, &setting).code;
+    assert_eq!(run(""), ERRORS);
+    assert_eq!(run("device = \"cuda\""), ERRORS);
+    assert_eq!(run("device = \"cpu\""), OK);
+    assert_eq!(run("bin = \"/opt/c2\"\ndevice = \"cuda\""), OK);
+    assert_eq!(run("bin = \"/opt/sealpipe-reference\""), OK);
+    assert_eq!(run("bin = \"/opt/sealpipe-reference\"\ndevice = \"cuda\""), ERRORS);
 }
 
 #[test]

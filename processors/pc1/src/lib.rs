@@ -3,8 +3,6 @@
 //! SDR labelling at the speed of the SHA unit, several sectors to a core.
 
 pub mod clock;
-pub mod durable;
-pub mod failure;
 pub mod graph;
 pub mod hall;
 pub mod label;

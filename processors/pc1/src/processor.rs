@@ -15,7 +15,7 @@ use std::{
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use sealpipe_protocol::{
-    Bytes32, Code, Stage, TaskError,
+    Bytes32, Code, Stage, TaskError, durable, failure,
     method::{Identity, InitializeParams, LogLevel, StageOffer},
     placement::{self, CpuList},
     serve::{self, Done, Processor, Progress, TaskContext},
@@ -29,7 +29,6 @@ use sealpipe_protocol::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    durable, failure,
     graph::Graph,
     hall::{Hall, Sector},
     label::Kernel,

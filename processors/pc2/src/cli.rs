@@ -31,7 +31,7 @@ This is a processor of sealpipe: a worker starts it and speaks to it over its st
 JSON object a line. There is nothing to type here.
 
   sealpipe-pc2 --help     what else it can do
-  sealpipe run            starts the worker, which starts this program when it needs it
+  sealpipe seal           seals sectors, and starts this program when it needs it
 ";
 
 #[derive(Debug, Parser)]

@@ -3,17 +3,16 @@
 //! Every sealing stage on the CPU through filecoin-proofs: the reference that faster processors are
 //! compared with.
 //!
-//! Reading order: [`stage`] (what is computed), [`durable`] and [`sector_files`] (what may be
+//! Reading order: [`stage`] (what is computed), [`sector_files`] (what may be
 //! trusted on disk), [`parents`] (the graph's edges, shared by all sectors), [`report`], [`tap`],
-//! [`meter`] and [`labelling`] (progress of a library that reports none), [`failure`] (errors),
+//! [`meter`] and [`labelling`] (progress of a library that reports none), [`library`] (errors),
 //! [`helper`] and [`front`] (processes), [`cli`].
 
 pub mod cli;
-pub mod durable;
-pub mod failure;
 pub mod front;
 pub mod helper;
 pub mod labelling;
+pub mod library;
 pub mod meter;
 pub mod parents;
 pub mod report;

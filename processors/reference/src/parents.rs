@@ -19,12 +19,14 @@ use std::{
 use filecoin_proofs::SectorShapeBase;
 use rayon::prelude::*;
 use rustix::fs::{FlockOperation, flock};
-use sealpipe_protocol::{Bytes32, Code, TaskError, method::LogLevel, stage::proof::SealProof};
+use sealpipe_protocol::{
+    Bytes32, Code, TaskError, durable, failure, method::LogLevel, stage::proof::SealProof,
+};
 use sha2::{Digest, Sha256};
 use storage_proofs_core::{drgraph::Graph, settings::SETTINGS};
 use storage_proofs_porep::stacked::StackedBucketGraph;
 
-use crate::{durable, failure, report::Reporter, sector_files, shape};
+use crate::{library, report::Reporter, sector_files, shape};
 
 /// Parents of a node: 6 in the same layer, 8 in the one before.
 const N_PARENTS: usize = 14;
@@ -163,7 +165,7 @@ fn make(path: &Path, proof: SealProof, on_nodes: &mut dyn FnMut(u64)) -> Result<
     // The graph does not depend on the shape of the trees.
     let graph =
         filecoin_proofs::parameters::public_params::<SectorShapeBase>(&shape::porep_config(proof))
-            .map_err(|error| failure::library(Code::InternalError, "the graph", error.as_ref()))?
+            .map_err(|error| library::failure(Code::InternalError, "the graph", error.as_ref()))?
             .graph;
     let failed = |error: io::Error| failure::output("the parent cache", path, &error);
     durable::write_file(path, |mut file| {
@@ -207,7 +209,7 @@ fn entries(
     for node in nodes {
         let mut parents = [0_u32; N_PARENTS];
         graph.parents(node as usize, &mut parents).map_err(|error| {
-            failure::library(Code::InternalError, format!("parents of node {node}"), error.as_ref())
+            library::failure(Code::InternalError, format!("parents of node {node}"), error.as_ref())
         })?;
         bytes.extend(parents.iter().flat_map(|parent| parent.to_le_bytes()));
     }

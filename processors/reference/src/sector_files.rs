@@ -16,12 +16,12 @@ use filecoin_hashers::{Hasher, poseidon::PoseidonHasher};
 use filecoin_proofs::SectorShapeBase;
 use merkletree::hash::Algorithm;
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, failure,
     stage::{files, proof::SealProof},
 };
 use sha2::{Digest, Sha256};
 
-use crate::{failure, shape};
+use crate::shape;
 
 /// Bytes of a node.
 pub const NODE_BYTES: u64 = 32;

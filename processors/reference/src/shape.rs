@@ -18,7 +18,7 @@ use sealpipe_protocol::{
 use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_porep::stacked::generate_replica_id;
 
-use crate::failure;
+use crate::library;
 
 /// Calls a function that is generic over the tree's shape with the shape of a proof's sectors:
 /// the one place where sizes become types.
@@ -70,7 +70,7 @@ pub fn piece_infos(pieces: &[Piece]) -> Result<Vec<PieceInfo>, TaskError> {
         .map(|(i, piece)| {
             PieceInfo::new(piece.comm_p.0, UnpaddedBytesAmount(unpadded(piece.piece_size))).map_err(
                 |error| {
-                    failure::library(Code::InvalidInput, format!("`pieces[{i}]`"), error.as_ref())
+                    library::failure(Code::InvalidInput, format!("`pieces[{i}]`"), error.as_ref())
                 },
             )
         })
@@ -91,7 +91,7 @@ pub fn check_pieces(proof: SealProof, pieces: &[Piece], comm_d: Bytes32) -> Resu
             format!("`commD` {comm_d} is not the root over `pieces`"),
         )
         .hint("pieces are given in the order in which they were added")),
-        Err(error) => Err(failure::library(Code::InvalidInput, "`pieces`", error.as_ref())),
+        Err(error) => Err(library::failure(Code::InvalidInput, "`pieces`", error.as_ref())),
     }
 }
 

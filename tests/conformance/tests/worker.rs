@@ -2,13 +2,10 @@
 
 //! Our own worker keeps the protocol, whatever its processor does; and the program that finds out
 //! as its users meet it.
-//!
-//! `SEALPIPE_WORKER` names the worker; otherwise it is looked for beside this test, where cargo puts
-//! it.
 
 use std::{
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
@@ -17,6 +14,7 @@ use sealpipe_conformance::{
     suite::{self, Plan, Status},
     worker,
 };
+use sealpipe_tests::program;
 
 /// Time limits are longer than usual: other tests run beside these.
 const SLOW: f64 = 2.0;
@@ -28,22 +26,11 @@ fn conformance() -> PathBuf {
     env!("CARGO_BIN_EXE_sealpipe-conformance").into()
 }
 
-fn our_worker() -> PathBuf {
-    if let Some(path) = std::env::var_os("SEALPIPE_WORKER") {
-        return path.into();
-    }
-    // target/<profile>/deps/worker-… lies beside target/<profile>/sealpipe.
-    let own = std::env::current_exe().unwrap();
-    let beside = own.parent().and_then(Path::parent).unwrap().join("sealpipe");
-    assert!(beside.is_file(), "not built: cargo build --release -p sealpipe-worker");
-    beside
-}
-
 #[test]
 fn our_worker_keeps_the_protocol() {
     let words = "seal --size 2KiB --until {stage} --config {config} --count {tasks} \
                  --out {dir}/sector";
-    let mut command: Vec<OsString> = vec![our_worker().into()];
+    let mut command: Vec<OsString> = vec![program("sealpipe").into()];
     command.extend(words.split_whitespace().map(OsString::from));
     let limits = Limits { slow: SLOW, ..Limits::default() };
     let stage = "add_pieces".to_owned();

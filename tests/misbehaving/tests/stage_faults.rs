@@ -4,15 +4,14 @@
 //! others of its stage, each check sees a fault, and the reference processor behind the same relay
 //! passes.
 //!
-//! `SEALPIPE_FAULTS=a,b` looks at these faults only. The reference processor is `SEALPIPE_REFERENCE`
-//! or where cargo puts it; it is heavy, and so not built for this test alone.
+//! `SEALPIPE_FAULTS=a,b` looks at these faults only.
 
 mod second_look;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -28,6 +27,7 @@ use sealpipe_conformance::{
 };
 use sealpipe_misbehaving::stage::faults::StageFault;
 use sealpipe_protocol::stage::proof::SealProof;
+use sealpipe_tests::program;
 
 /// Faults that are looked at at a time.
 const FAULTS_AT_A_TIME: usize = 3;
@@ -49,15 +49,6 @@ const MAY_SKIP: [&str; 13] = [
 
 /// A fault or none, at a stage.
 type Subject = (Option<StageFault>, &'static str);
-
-fn reference() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("SEALPIPE_REFERENCE") {
-        return Some(path.into());
-    }
-    let own = std::env::current_exe().ok()?;
-    let path = own.parent().and_then(Path::parent)?.join("sealpipe-reference");
-    path.is_file().then_some(path)
-}
 
 fn checks(stage: &str) -> Vec<Check> {
     let mut checks = stage::checks(stage);
@@ -145,10 +136,7 @@ fn look_again(subjects: &[Subject], all: &mut BTreeMap<String, Vec<Outcome>>, re
 
 #[test]
 fn every_fault_is_seen_by_the_declared_checks_and_every_check_sees_one() {
-    let Some(reference) = reference() else {
-        println!("skipped: sealpipe-reference is not built");
-        return;
-    };
+    let reference = program("sealpipe-reference");
     let subjects = subjects();
     let mut all = run_all(&subjects, &reference);
     look_again(&subjects, &mut all, &reference);

@@ -3,8 +3,7 @@
 //! The test of the tests of a worker: each fault is seen by the checks that its row declares and by
 //! no others, each check sees a fault, and without a fault everything passes.
 //!
-//! `SEALPIPE_FAULTS=a,b` looks at these faults only. `SEALPIPE_CONFORMANCE` names the program that
-//! the worker starts; otherwise it is looked for beside this test, where cargo puts it.
+//! `SEALPIPE_FAULTS=a,b` looks at these faults only.
 
 mod second_look;
 
@@ -12,7 +11,6 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    path::{Path, PathBuf},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -29,6 +27,7 @@ use sealpipe_misbehaving::{
     faults::Seen,
     worker::faults::{Fault, has},
 };
+use sealpipe_tests::program;
 
 /// Faults that are looked at at a time.
 const FAULTS_AT_A_TIME: usize = 12;
@@ -41,17 +40,6 @@ type Subject = Option<Fault>;
 
 fn name(subject: Subject) -> &'static str {
     subject.map_or("none", Fault::name)
-}
-
-fn conformance() -> PathBuf {
-    if let Some(path) = std::env::var_os("SEALPIPE_CONFORMANCE") {
-        return path.into();
-    }
-    // target/<profile>/deps/worker-… lies beside target/<profile>/sealpipe-conformance.
-    let own = std::env::current_exe().unwrap();
-    let beside = own.parent().and_then(Path::parent).unwrap().join("sealpipe-conformance");
-    assert!(beside.is_file(), "not built: cargo build --release -p sealpipe-conformance");
-    beside
 }
 
 fn command(subject: Subject) -> Vec<OsString> {
@@ -72,7 +60,7 @@ fn plan(subject: Subject) -> Plan {
     Plan {
         command: command(subject),
         stage: "add_pieces".into(),
-        hostile: Some(conformance()),
+        hostile: Some(program("sealpipe-conformance")),
         jobs: JOBS,
         checks: worker::checks(),
         ..Plan::default()
@@ -188,7 +176,7 @@ fn a_worker_of_another_stage_is_tested_as_well() {
     let plan = Plan {
         command: command(None),
         stage: "echo".into(),
-        hostile: Some(conformance()),
+        hostile: Some(program("sealpipe-conformance")),
         jobs: JOBS,
         checks,
         ..Plan::default()

@@ -5,16 +5,22 @@
 //! Results go to stdout; progress, warnings and errors to stderr.
 
 pub mod check;
-mod commitment;
+mod daemon;
+mod drain;
+mod explain;
 mod failure;
 pub mod hwinfo;
-mod journal;
 pub mod machine;
-mod parameters;
+mod reload;
 mod report;
+mod run;
 mod seal;
 mod session;
 mod show;
+mod status;
+mod steer;
+mod submit;
+mod table;
 mod unseal;
 mod verify;
 
@@ -48,7 +54,10 @@ Examples:
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
   sealpipe check worker.toml                                 what is wrong with a configuration
-  sealpipe hwinfo                                            what this machine has")]
+  sealpipe hwinfo                                            what this machine has
+  sealpipe run --config worker.toml                          work on what is submitted, for months
+  sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
+  sealpipe status --watch                                    what it does")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -61,6 +70,17 @@ enum Command {
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
     Hwinfo(hwinfo::HwinfoArgs),
+    Run(run::RunArgs),
+    Submit(Box<submit::SubmitArgs>),
+    Status(status::StatusArgs),
+    Explain(explain::ExplainArgs),
+    Cancel(steer::CancelArgs),
+    Retry(steer::RetryArgs),
+    Pause(steer::PauseArgs),
+    Resume(steer::ResumeArgs),
+    Seed(steer::SeedArgs),
+    Drain(drain::DrainArgs),
+    Reload(reload::ReloadArgs),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -82,6 +102,17 @@ pub fn main() -> ExitCode {
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
         Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Run(args) => run::run(args),
+        Command::Submit(args) => submit::run(*args),
+        Command::Status(args) => status::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Cancel(args) => steer::cancel(args),
+        Command::Retry(args) => steer::retry(args),
+        Command::Pause(args) => steer::pause(args),
+        Command::Resume(args) => steer::resume(args),
+        Command::Seed(args) => steer::seed(args),
+        Command::Drain(args) => drain::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

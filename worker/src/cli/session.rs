@@ -12,7 +12,7 @@ use super::{Failure, worker_dir};
 use crate::{
     config::{self, Config, Severity},
     event::{Event, Observer},
-    fleet::Fleet,
+    fleet::{Fleet, Patience},
 };
 
 /// Reads a configuration and shows what is to be said about it.
@@ -40,7 +40,8 @@ where
     // Dropping the runtime drops every child, which kills its process group.
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(cannot)?;
-        let fleet = Fleet::new(&config.processors, &worker_dir, observer);
+        let patience = Patience::UntilGivenUp;
+        let fleet = Fleet::new(&config.processors, &worker_dir, observer, patience);
         let working = async {
             fleet.start_configured().await?;
             work(fleet.clone()).await

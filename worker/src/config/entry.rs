@@ -28,6 +28,10 @@ pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 /// Most locks of an entry: nobody has more kinds of things that tasks could share.
 pub const MAX_LOCKS: usize = 64;
 
+/// How long the progress of a task may stand still before it is reported: three times what the longest
+/// step of any stage takes on the network's reference machines.
+pub const DEFAULT_STALL_REPORT_AFTER: Duration = Duration::from_secs(10 * 60);
+
 /// The environment variable that chooses GPUs.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
@@ -65,6 +69,8 @@ pub struct Entry {
     pub stalled_after: Duration,
     /// How long the progress of a task may stand still before it is killed.
     pub stuck_after: Duration,
+    /// How long the progress of a task may stand still before it is reported.
+    pub stall_report_after: Duration,
     /// Who pins it to its cpus and memory.
     pub pinning: Pinning,
     /// Its share of the stage's tasks beside other entries.
@@ -119,6 +125,7 @@ impl Entry {
             auto_restart: true,
             stalled_after: DEFAULT_STALLED_AFTER,
             stuck_after: DEFAULT_STUCK_AFTER,
+            stall_report_after: DEFAULT_STALL_REPORT_AFTER,
             pinning: Pinning::default(),
             weight: 1,
             device: None,
@@ -155,6 +162,7 @@ const KEYS: &[&str] = &[
     "numa_preferred",
     "pinning",
     "stable_wait",
+    "stall_report_after",
     "stalled_after",
     "stuck_after",
     "weight",
@@ -180,6 +188,7 @@ pub(super) fn read(
             "args" => entry.args = read_args(&field, found),
             "stable_wait" => read_time(&mut entry.stable_wait, &field, found),
             "stalled_after" => read_time(&mut entry.stalled_after, &field, found),
+            "stall_report_after" => read_time(&mut entry.stall_report_after, &field, found),
             "stuck_after" => read_time(&mut entry.stuck_after, &field, found),
             "cgroup" => placement::read_cgroup(&mut entry, &field, found),
             "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),

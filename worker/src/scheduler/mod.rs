@@ -8,14 +8,18 @@
 //! A task takes its slot and *all* of its locks at once or none of them, so that nobody holds one
 //! thing and waits for another, and no order of names can deadlock. Tasks of one stage are served in
 //! the order in which they came, but those of a sector that has not begun wait behind a bound on
-//! sectors in flight. Between stages the [`Policy`] decides.
+//! sectors in flight and until there is room on its disk. Between stages the [`Policy`] decides.
+//! Everything may change while tasks run: [`places`], [`Rules`], and which sectors are held.
 //!
 //! What keeps a stage from starving: each time that a younger task of another stage takes the last of
 //! a lock that its oldest task could use now, the stage is *passed*. Passed often enough it is *due*: it
 //! comes before all others, and what it still lacks nobody else takes.
 
 mod explain;
+pub mod places;
+mod queue;
 mod rules;
+pub mod sectors;
 
 use std::{
     cmp::Reverse,
@@ -27,7 +31,14 @@ use sealpipe_protocol::Stage;
 
 pub use self::{
     explain::Reason,
-    rules::{DEFAULT_OVERTAKES, Place, Policy, Rules, StageLimit},
+    places::{PlaceId, Running},
+    rules::{Cap, DEFAULT_OVERTAKES, Place, Policy, Rules, StageLimit},
+    sectors::{Disk, Need},
+};
+use self::{
+    places::Site,
+    queue::{Lane, Queue, Waiting},
+    sectors::Course,
 };
 
 /// Time since a moment that stays the same for one scheduler.
@@ -45,83 +56,128 @@ pub struct Ticket(u64);
 pub struct Grant {
     /// Which one.
     pub ticket: Ticket,
-    /// Where: the index of the place.
-    pub place: usize,
+    /// Where.
+    pub place: PlaceId,
 }
 
-/// A task that runs.
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    place: usize,
-    since: Time,
-}
-
-/// The state of all places, locks and waiting tasks.
+/// The state of all places, locks, sectors and waiting tasks.
 #[derive(Debug, Default)]
 pub struct Scheduler {
     rules: Rules,
-    places: Vec<Place>,
+    paused: bool,
+    sites: BTreeMap<PlaceId, Site>,
+    next_place: u64,
+    /// Tasks that can run at once, for [`Cap::Auto`].
+    slots: usize,
     running: BTreeMap<Ticket, Running>,
-    waiting: BTreeMap<Stage, BTreeMap<Ticket, Option<Sector>>>,
+    running_of: BTreeMap<Stage, usize>,
+    /// Units of locks that running tasks hold.
+    held: BTreeMap<String, usize>,
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// Of the stages with waiting tasks.
+    queues: BTreeMap<Stage, Queue>,
+    next_ticket: u64,
     /// How often a stage was passed since a task of it was granted last.
     passed: BTreeMap<Stage, u32>,
     started: BTreeMap<Stage, Time>,
-    in_flight: BTreeSet<Sector>,
-    next: u64,
+    sectors: BTreeMap<Sector, Course>,
+    in_flight: usize,
+    rooms: BTreeMap<Disk, u64>,
 }
 
 /// Units of locks that due stages keep for themselves in one round.
 type Kept = BTreeMap<String, usize>;
 
+/// A task that may start wherever there is a place that it does not avoid.
+#[derive(Clone, Copy)]
+struct Candidate {
+    stage: Stage,
+    ticket: Ticket,
+    avoid: Option<PlaceId>,
+    is_due: bool,
+}
+
 impl Scheduler {
-    /// A scheduler of places that are called by their index.
+    /// A scheduler with places; their ids are numbered in their order.
     pub fn new(rules: Rules, places: Vec<Place>) -> Self {
-        Self { rules, places, ..Self::default() }
+        let mut scheduler = Self { rules, ..Self::default() };
+        for place in places {
+            scheduler.add_place(place);
+        }
+        scheduler
     }
 
-    /// Adds a task at the end of its stage's queue. One of no sector is not held back by the bound on
-    /// sectors in flight.
-    pub fn request(&mut self, stage: Stage, sector: Option<Sector>) -> Ticket {
-        self.next += 1;
-        let ticket = Ticket(self.next);
-        self.waiting.entry(stage).or_default().insert(ticket, sector);
+    /// Adds a task at the end of its stage's queue. One of no sector is not held back by what bounds
+    /// sectors. `avoid` is the place where it failed: another healthy place of the stage is taken if
+    /// there is one.
+    pub fn request(
+        &mut self,
+        stage: Stage,
+        sector: Option<Sector>,
+        avoid: Option<PlaceId>,
+    ) -> Ticket {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        let lane = sector.map_or(Lane::Open(avoid), |sector| {
+            let course = self.sectors.entry(sector).or_default();
+            course.waiting.insert(ticket);
+            course.standing().lane(avoid)
+        });
+        self.waiting.insert(ticket, Waiting { stage, sector, avoid });
+        self.queues.entry(stage).or_default().insert(lane, ticket);
         ticket
     }
 
     /// Forgets a task: one that waits, or one that runs and has ended.
     pub fn release(&mut self, ticket: Ticket) {
-        self.running.remove(&ticket);
-        for (stage, queue) in &mut self.waiting {
-            if queue.remove(&ticket).is_some() && queue.is_empty() {
-                self.passed.remove(stage);
-            }
+        if self.vacate(ticket) {
+            return;
+        }
+        if let Some(Waiting { stage, .. }) = self.unqueue(ticket)
+            && !self.queues.contains_key(&stage)
+        {
+            self.passed.remove(&stage);
         }
     }
 
-    /// A sector has ended, or is given up.
-    pub fn leave(&mut self, sector: Sector) {
-        self.in_flight.remove(&sector);
+    /// Grants no new task until [`resume`](Self::resume).
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Grants tasks again.
+    pub fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Whether no new task is granted.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Tasks of a stage that wait.
+    pub fn queued(&self, stage: Stage) -> usize {
+        self.queues.get(&stage).map_or(0, Queue::len)
+    }
+
+    /// The stage of a task that waits.
+    pub fn stage_of(&self, ticket: Ticket) -> Option<Stage> {
+        self.waiting.get(&ticket).map(|task| task.stage)
     }
 
     /// Whether the limits forbid a stage for ever: the keys that say so.
     pub fn forbidden(&self, stage: Stage) -> Option<String> {
-        let limit = self.rules.limits.get(&stage).and_then(|limit| limit.concurrent);
-        if limit == Some(0) {
+        if self.limit(stage) == Some(0) {
             return Some(format!("`limitation.concurrent.{stage}` is 0"));
         }
-        if self.rules.sectors_in_flight == Some(0) {
+        if self.cap() == Some(0) {
             return Some("`scheduling.sectors_in_flight` is 0".to_owned());
         }
-        let is_never = |place: &Place| place.locks.iter().any(|lock| self.lock_count(lock) == 0);
-        let mut places = self.places.iter().filter(|place| place.stage == stage);
-        places.all(is_never).then(|| format!("all entries of `{stage}` name locks that are 0"))
-    }
-
-    /// Says how many tasks a place takes from now on. Those that run go on.
-    pub fn set_capacity(&mut self, place: usize, capacity: usize) {
-        if let Some(place) = self.places.get_mut(place) {
-            place.capacity = capacity;
-        }
+        let is_never = |site: &Site| site.place.locks.iter().any(|l| self.lock_count(l) == 0);
+        let mut places = self.sites_of(stage).peekable();
+        let has_places = places.peek().is_some();
+        (has_places && places.all(|(_, site)| is_never(site)))
+            .then(|| format!("all entries of `{stage}` name locks that are 0"))
     }
 
     /// The tasks that may start now, and when to ask again although nothing else happens.
@@ -136,29 +192,26 @@ impl Scheduler {
     /// Grants one task, if any may start.
     fn grant(&mut self, now: Time) -> Option<Grant> {
         let mut kept = Kept::new();
-        for stage in self.order() {
-            let Some(ticket) = self.candidate(stage).filter(|_| self.may_start(stage, now)) else {
-                continue;
-            };
-            if let Some(place) = self.best_place(stage, &kept) {
-                self.start(stage, ticket, place, now);
-                return Some(Grant { ticket, place });
+        for candidate in self.in_order(now) {
+            if let Some(place) = self.best_place(candidate.stage, candidate.avoid, &kept) {
+                self.start(candidate, place, now);
+                return Some(Grant { ticket: candidate.ticket, place });
             }
-            if self.is_due(stage) {
-                self.keep(stage, &mut kept);
+            if candidate.is_due {
+                self.keep(&candidate, &mut kept);
             }
         }
         None
     }
 
-    /// Stages with waiting tasks: those that are due by the age of their oldest task, then the later
-    /// ones first.
-    fn order(&self) -> Vec<Stage> {
-        let waiting = self.waiting.keys().filter(|stage| self.candidate(**stage).is_some());
-        let mut order: Vec<Stage> = waiting.copied().collect();
-        order.sort_by_key(|stage| {
-            let due = self.is_due(*stage).then(|| self.candidate(*stage)).flatten();
-            (due.is_none(), due, Reverse(*stage))
+    /// The tasks that lack nothing but a place: those of stages that are due by their age, then those
+    /// of the later stages first.
+    fn in_order(&self, now: Time) -> Vec<Candidate> {
+        let stages = self.queues.keys().filter(|stage| self.may_start(**stage, now));
+        let mut order: Vec<Candidate> = stages.flat_map(|stage| self.candidates(*stage)).collect();
+        order.sort_by_key(|candidate| {
+            let due = candidate.is_due.then_some(candidate.ticket);
+            (due.is_none(), due, Reverse(candidate.stage), candidate.ticket)
         });
         order
     }
@@ -167,72 +220,46 @@ impl Scheduler {
         self.passed.get(&stage).copied().unwrap_or(0) >= self.rules.policy.overtakes()
     }
 
-    /// The oldest task of a stage that the bound on sectors in flight lets through.
-    fn candidate(&self, stage: Stage) -> Option<Ticket> {
-        let queue = self.waiting.get(&stage)?;
-        let may_begin = self.may_begin();
-        let lets_through = |sector: &Option<Sector>| {
-            may_begin || sector.is_none_or(|sector| self.in_flight.contains(&sector))
+    /// The oldest task of a stage that takes any place, and those before it that avoid one; all of
+    /// sectors that have begun or may begin.
+    fn candidates(&self, stage: Stage) -> Vec<Candidate> {
+        let Some(queue) = self.queues.get(&stage).filter(|_| !self.paused) else {
+            return Vec::new();
         };
-        queue.iter().find(|(_, sector)| lets_through(sector)).map(|(ticket, _)| *ticket)
-    }
-
-    /// Whether another sector may begin.
-    fn may_begin(&self) -> bool {
-        self.rules.sectors_in_flight.is_none_or(|bound| self.in_flight.len() < bound)
-    }
-
-    fn may_start(&self, stage: Stage, now: Time) -> bool {
-        !self.at_limit(stage) && self.staggered_until(stage).is_none_or(|at| at <= now)
-    }
-
-    fn start(&mut self, stage: Stage, ticket: Ticket, place: usize, now: Time) {
-        self.pass_others(stage, ticket, place, now);
-        let sector = self.waiting.get_mut(&stage).and_then(|queue| queue.remove(&ticket));
-        self.in_flight.extend(sector.flatten());
-        self.passed.remove(&stage);
-        self.running.insert(ticket, Running { place, since: now });
-        self.started.insert(stage, now);
-    }
-
-    /// Counts the stages that a grant passes: an older task of theirs could use one of its locks now,
-    /// and of that lock nothing is left.
-    fn pass_others(&mut self, stage: Stage, ticket: Ticket, place: usize, now: Time) {
-        let is_last = |name: &&String| self.free_units(name, &Kept::new()) <= 1;
-        let taken: BTreeSet<&String> = self.places[place].locks.iter().filter(is_last).collect();
-        let is_passed = |other: &Stage| {
-            let oldest = self.candidate(*other).filter(|_| self.may_start(*other, now));
-            let mut open = self.places.iter().enumerate().filter(|(index, place)| {
-                place.stage == *other && place.capacity > self.running_at(*index)
-            });
-            *other != stage
-                && oldest.is_some_and(|oldest| oldest < ticket)
-                && open.any(|(_, place)| place.locks.iter().any(|lock| taken.contains(lock)))
+        let may_start = |lane: &Lane, ticket: Ticket| match lane {
+            Lane::Fresh(_) => self.obstacle(ticket).is_none(),
+            Lane::Open(_) | Lane::Held => true,
         };
-        let passed: Vec<Stage> = self.waiting.keys().copied().filter(is_passed).collect();
-        for stage in passed {
-            *self.passed.entry(stage).or_default() += 1;
+        let heads = queue.heads().filter(|(lane, ticket)| may_start(lane, *ticket));
+        let mut heads: Vec<Ticket> = heads.map(|(_, ticket)| ticket).collect();
+        heads.sort();
+        let is_due = self.is_due(stage);
+        let mut candidates = Vec::new();
+        for ticket in heads {
+            let avoid = self.avoided(ticket);
+            candidates.push(Candidate { stage, ticket, avoid, is_due });
+            if avoid.is_none() {
+                break;
+            }
         }
+        candidates
     }
 
-    /// When a stage that only waits for its interval may start.
-    fn wake(&self, now: Time) -> Option<Time> {
-        let waiting = self.waiting.keys().filter(|stage| self.candidate(**stage).is_some());
-        let open = waiting.filter(|stage| !self.at_limit(**stage));
-        open.filter_map(|stage| self.staggered_until(*stage)).filter(|at| *at > now).min()
+    /// The place that a task avoids, if another one can take it.
+    fn avoided(&self, ticket: Ticket) -> Option<PlaceId> {
+        let Waiting { stage, avoid, .. } = self.waiting.get(&ticket)?;
+        avoid.filter(|avoid| {
+            let mut others = self.sites_of(*stage).filter(|(id, _)| id != avoid);
+            others.any(|(_, site)| self.is_healthy(site))
+        })
     }
 
-    fn running_at(&self, place: usize) -> usize {
-        self.running.values().filter(|running| running.place == place).count()
+    fn limit(&self, stage: Stage) -> Option<usize> {
+        self.rules.limits.get(&stage).and_then(|limit| limit.concurrent)
     }
 
     fn at_limit(&self, stage: Stage) -> bool {
-        let limit = self.rules.limits.get(&stage).and_then(|limit| limit.concurrent);
-        limit.is_some_and(|limit| self.running_of(stage) >= limit)
-    }
-
-    fn running_of(&self, stage: Stage) -> usize {
-        self.running.values().filter(|running| self.places[running.place].stage == stage).count()
+        self.limit(stage).is_some_and(|limit| self.running_of(stage) >= limit)
     }
 
     fn staggered_until(&self, stage: Stage) -> Option<Time> {
@@ -240,43 +267,75 @@ impl Scheduler {
         self.started.get(&stage)?.checked_add(interval)
     }
 
-    fn lock_count(&self, name: &str) -> usize {
-        self.rules.locks.get(name).copied().unwrap_or(0)
+    fn may_start(&self, stage: Stage, now: Time) -> bool {
+        !self.at_limit(stage) && self.staggered_until(stage).is_none_or(|at| at <= now)
     }
 
-    /// The tasks that hold a lock.
-    fn holders(&self, name: &str) -> impl Iterator<Item = (Ticket, &Running)> {
-        let holds = move |running: &Running| self.places[running.place].locks.contains(name);
-        self.running.iter().filter(move |(_, running)| holds(running)).map(|(t, r)| (*t, r))
+    fn start(&mut self, candidate: Candidate, place: PlaceId, now: Time) {
+        self.pass_others(&candidate, place, now);
+        let Candidate { stage, ticket, .. } = candidate;
+        let sector = self.unqueue(ticket).and_then(|task| task.sector);
+        if let Some(sector) = sector {
+            self.begin(sector);
+        }
+        self.passed.remove(&stage);
+        self.occupy(ticket, place, sector, now);
+        self.started.insert(stage, now);
     }
 
-    fn free_units(&self, name: &str, kept: &Kept) -> usize {
-        let used = self.holders(name).count() + kept.get(name).copied().unwrap_or(0);
-        self.lock_count(name).saturating_sub(used)
-    }
-
-    /// The place of a stage with the most free slots by weight, among those whose locks are all free;
-    /// the first of equals, so that a file that names node 0 first fills node 0 first.
-    fn best_place(&self, stage: Stage, kept: &Kept) -> Option<usize> {
-        let places = self.places.iter().enumerate().filter(|(_, place)| place.stage == stage);
-        let free = places.filter_map(|(index, place)| {
-            let free = place.capacity.saturating_sub(self.running_at(index));
-            let has_locks = place.locks.iter().all(|lock| self.free_units(lock, kept) > 0);
-            let share = free as u64 * u64::from(place.weight);
-            (free > 0 && has_locks).then_some((share, Reverse(index)))
+    /// Takes a task out of its queue.
+    fn unqueue(&mut self, ticket: Ticket) -> Option<Waiting> {
+        let task = self.waiting.remove(&ticket)?;
+        let course = task.sector.and_then(|sector| self.sectors.get_mut(&sector));
+        let lane = course.map_or(Lane::Open(task.avoid), |course| {
+            course.waiting.remove(&ticket);
+            course.standing().lane(task.avoid)
         });
-        free.max().map(|(_, Reverse(index))| index)
+        if let Some(queue) = self.queues.get_mut(&task.stage) {
+            queue.remove(lane, ticket);
+            if queue.is_empty() {
+                self.queues.remove(&task.stage);
+            }
+        }
+        Some(task)
     }
 
-    /// Keeps for a due stage one unit of each lock that one of its places could use.
-    fn keep(&self, stage: Stage, kept: &mut Kept) {
-        let open = self.places.iter().enumerate().filter(|(index, place)| {
-            place.stage == stage && place.capacity > self.running_at(*index)
-        });
-        let names: BTreeSet<&String> = open.flat_map(|(_, place)| &place.locks).collect();
+    /// Counts the stages that a grant passes: an older task of theirs could use one of its locks now,
+    /// and of that lock nothing is left.
+    fn pass_others(&mut self, granted: &Candidate, place: PlaceId, now: Time) {
+        let Some(site) = self.sites.get(&place) else { return };
+        let is_last = |name: &&String| self.free_units(name, &Kept::new()) <= 1;
+        let taken: BTreeSet<&String> = site.place.locks.iter().filter(is_last).collect();
+        if taken.is_empty() {
+            return;
+        }
+        let is_passed = |other: &Candidate| {
+            let mut open = self.open(other.stage, other.avoid);
+            other.stage != granted.stage
+                && other.ticket < granted.ticket
+                && open.any(|(_, site)| site.place.locks.iter().any(|lock| taken.contains(lock)))
+        };
+        let passed = self.in_order(now).into_iter().filter(is_passed);
+        let passed: BTreeSet<Stage> = passed.map(|candidate| candidate.stage).collect();
+        for stage in passed {
+            *self.passed.entry(stage).or_default() += 1;
+        }
+    }
+
+    /// Keeps for a due task one unit of each lock that one of its places could use.
+    fn keep(&self, due: &Candidate, kept: &mut Kept) {
+        let open = self.open(due.stage, due.avoid);
+        let names: BTreeSet<&String> = open.flat_map(|(_, site)| &site.place.locks).collect();
         for name in names {
             *kept.entry(name.clone()).or_default() += 1;
         }
+    }
+
+    /// When a stage that only waits for its interval may start.
+    fn wake(&self, now: Time) -> Option<Time> {
+        let waiting = self.queues.keys().filter(|stage| !self.candidates(**stage).is_empty());
+        let open = waiting.filter(|stage| !self.at_limit(**stage));
+        open.filter_map(|stage| self.staggered_until(*stage)).filter(|at| *at > now).min()
     }
 }
 

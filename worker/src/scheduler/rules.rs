@@ -41,6 +41,19 @@ impl Default for Policy {
     }
 }
 
+/// How many sectors may have begun and not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Cap {
+    /// Twice the tasks that can run at once: as many as keep all places busy, and as many again that
+    /// wait for their seed or for a place.
+    #[default]
+    Auto,
+    /// So many.
+    AtMost(usize),
+    /// As many as there are.
+    Unbounded,
+}
+
 /// Bounds on one stage, over all of its processors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StageLimit {
@@ -50,28 +63,32 @@ pub struct StageLimit {
     pub staggered: Option<Duration>,
 }
 
-/// A place where tasks run: one entry of the configuration.
+/// A place where tasks run: one process.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
     /// The stage that it serves.
     pub stage: Stage,
+    /// Its position in the file: of equal places the lowest is taken.
+    pub rank: usize,
     /// Tasks at a time; 0 while its process is not there.
     pub capacity: usize,
     /// The locks that each of its tasks holds.
     pub locks: BTreeSet<String>,
     /// Its share beside other places of the stage: free slots count so many times.
     pub weight: u32,
+    /// Whether its slots count for [`Cap::Auto`].
+    pub is_counted: bool,
 }
 
-/// What is set once.
-#[derive(Clone, Debug, Default)]
+/// What may be set anew at any time; those that run go on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rules {
     /// Bounds by stage; no bound for a stage that is not named.
     pub limits: BTreeMap<Stage, StageLimit>,
-    /// How many tasks may hold each lock at once. One that is not named is never free.
+    /// How many tasks may hold each lock at once; one for a lock that is not named.
     pub locks: BTreeMap<String, usize>,
     /// Who goes first.
     pub policy: Policy,
-    /// Sectors between their first grant and their end; `None` for no bound.
-    pub sectors_in_flight: Option<usize>,
+    /// Sectors between their first grant and their end.
+    pub sectors_in_flight: Cap,
 }

@@ -87,7 +87,7 @@ pub async fn start(
                     link.agree_on(&result.limits);
                     match check(spec, &child, result) {
                         Ok((identity, offer)) => {
-                            let link = Connection::Protocol(link);
+                            let link = Connection::protocol(link);
                             return Ok(Started { child, link, identity, offer });
                         }
                         Err(failure) => failure,

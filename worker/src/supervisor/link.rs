@@ -3,7 +3,6 @@
 //! The connection to one running process: tasks, their progress, and signs of life.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -13,7 +12,7 @@ use std::{
 
 use jsonrpsee::RpcModule;
 use sealpipe_protocol::{
-    Code, TaskError, TaskId,
+    Code, Stage, TaskError, TaskId,
     codec::FrameLimit,
     legacy,
     method::{
@@ -26,10 +25,13 @@ use sealpipe_protocol::{
 use tokio::{
     process::{ChildStdin, ChildStdout},
     sync::Notify,
-    time::{interval, timeout},
+    time::{sleep, timeout},
 };
 
-use super::ProcessorSpec;
+use super::{
+    ProcessorSpec,
+    stall::{Patience, StalledTask, Watch},
+};
 use crate::event::{Event, Observer};
 
 /// Lines that are no message, after which a process is taken for defective.
@@ -37,9 +39,6 @@ const DEFECTIVE_AFTER: u32 = 1_000;
 
 /// Oddities of one process that are shown: the first ones tell, more of them would hide the rest.
 const SHOWN_ODDITIES: u32 = 3;
-
-/// How often silence is looked for.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a processor may take to answer `shutdown` and `task/cancel`: ten times what the
 /// protocol allows.
@@ -62,18 +61,12 @@ pub enum Lost {
 /// How a task is doing.
 pub type TaskReport = dyn Fn(&TaskProgress) + Send + Sync;
 
-type Reports = HashMap<(TaskId, u32), Watched>;
-
-struct Watched {
-    report: Arc<TaskReport>,
-    done: Option<u64>,
-    advanced_at: Instant,
-}
-
 struct Shared {
     processor: String,
+    stage: Stage,
+    patience: Mutex<Patience>,
     observer: Observer,
-    tasks: Mutex<Reports>,
+    tasks: Mutex<Watch>,
     heard_at: Mutex<Instant>,
     oddities: AtomicU32,
     first_oddity: Mutex<Option<String>>,
@@ -85,12 +78,16 @@ struct Shared {
 }
 
 impl Shared {
-    fn tasks(&self) -> MutexGuard<'_, Reports> {
+    fn tasks(&self) -> MutexGuard<'_, Watch> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) {
         *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn patience(&self) -> Patience {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn silence(&self) -> Duration {
@@ -122,8 +119,6 @@ pub struct Link {
     shared: Arc<Shared>,
     limit: FrameLimit,
     outgoing_limit: FrameLimit,
-    stalled_after: Duration,
-    stuck_after: Duration,
 }
 
 impl Link {
@@ -137,6 +132,8 @@ impl Link {
     ) -> Self {
         let shared = Arc::new(Shared {
             processor: spec.id.to_string(),
+            stage: spec.id.stage,
+            patience: Mutex::new(Patience::of(spec)),
             observer,
             tasks: Mutex::default(),
             heard_at: Mutex::new(Instant::now()),
@@ -158,8 +155,18 @@ impl Link {
             already_read: Default::default(),
         };
         let peer = Peer::spawn(stdout, stdin, methods(&shared), options);
-        let (stalled_after, stuck_after) = (spec.stalled_after, spec.stuck_after);
-        Self { peer, shared, limit, outgoing_limit, stalled_after, stuck_after }
+        Self { peer, shared, limit, outgoing_limit }
+    }
+
+    /// Takes over the times of a spec.
+    pub fn tune(&self, spec: &ProcessorSpec) {
+        *self.shared.patience.lock().unwrap_or_else(PoisonError::into_inner) = Patience::of(spec);
+    }
+
+    /// The tasks whose progress stands still for longer than is to be reported.
+    pub fn stalled(&self) -> Vec<StalledTask> {
+        let patience = self.shared.patience();
+        self.shared.tasks().stalled(patience, Instant::now())
     }
 
     /// Applies the limits that both sides have announced in `initialize`.
@@ -206,26 +213,29 @@ impl Link {
 
     /// Waits until the process has to be given up, and says why.
     pub async fn defect(&self) -> String {
-        let mut watch = interval(WATCH_INTERVAL);
         loop {
+            let patience = self.shared.patience();
             tokio::select! {
                 why = self.peer.closed() => return why.to_string(),
                 () = self.shared.odd.notified() => {}
-                _ = watch.tick() => {}
+                () = sleep(patience.interval()) => {}
             }
             if self.oddities() > DEFECTIVE_AFTER {
                 return format!("it printed {} lines that are no messages", self.oddities());
             }
-            let tasks = self.shared.tasks();
+            let now = Instant::now();
             let silence = self.shared.silence();
-            if !tasks.is_empty() && silence > self.stalled_after {
-                return format!("it said nothing for {} s with tasks open", silence.as_secs());
+            let (stalled, given_up) = {
+                let mut tasks = self.shared.tasks();
+                (tasks.newly_stalled(patience, now), tasks.given_up(patience, silence, now))
+            };
+            for StalledTask { task, silent_ms } in stalled {
+                let (processor, stage) = (self.shared.processor.clone(), self.shared.stage);
+                let event = Event::TaskStalled { processor, task, stage, silent_ms };
+                self.shared.observer.tell(&event);
             }
-            let too_long = |task: &Watched| task.advanced_at.elapsed() > self.stuck_after;
-            let stuck = tasks.iter().find(|(_, task)| too_long(task));
-            if let Some(((task_id, _), _)) = stuck {
-                let limit = self.stuck_after.as_secs();
-                return format!("task {task_id} did not advance in {limit} s");
+            if let Some(why) = given_up {
+                return why;
             }
         }
     }
@@ -241,9 +251,8 @@ impl Link {
     ) -> Result<TaskRunResult, Lost> {
         let mut call = self.peer.call(TaskRun::METHOD, params).map_err(lost)?;
         let key = (params.task_id.clone(), params.attempt);
-        let watched = Watched { report, done: None, advanced_at: Instant::now() };
         self.shared.heard();
-        self.shared.tasks().insert(key.clone(), watched);
+        self.shared.tasks().begin(key.clone(), report, Instant::now());
         let mut open = OpenTask { link: self, key, cancel: true };
         // A cancel must not overtake the task that it is about.
         call.written().await;
@@ -273,7 +282,7 @@ struct OpenTask<'a> {
 
 impl Drop for OpenTask<'_> {
     fn drop(&mut self) {
-        self.link.shared.tasks().remove(&self.key);
+        self.link.shared.tasks().end(&self.key);
         self.link.shared.ended.notify_waiters();
         if self.cancel {
             let peer = self.link.peer.clone();
@@ -337,21 +346,15 @@ fn read<T: serde::de::DeserializeOwned>(params: Option<&str>) -> Result<T, TaskE
 
 fn on_progress(shared: &Shared, progress: &TaskProgress) {
     shared.heard();
-    let mut tasks = shared.tasks();
-    let key = (progress.task_id.clone(), progress.attempt);
-    let Some(task) = tasks.get_mut(&key) else {
-        drop(tasks);
-        let reason = format!("task {} is not open", progress.task_id);
-        let method = TaskProgress::METHOD.to_owned();
-        return shared.oddity(&Oddity::BadNotification { method, reason });
-    };
-    if task.done != Some(progress.done) {
-        task.done = Some(progress.done);
-        task.advanced_at = Instant::now();
+    let report = shared.tasks().advance(progress, Instant::now());
+    match report {
+        Some(report) => report(progress),
+        None => {
+            let reason = format!("task {} is not open", progress.task_id);
+            let method = TaskProgress::METHOD.to_owned();
+            shared.oddity(&Oddity::BadNotification { method, reason });
+        }
     }
-    let report = task.report.clone();
-    drop(tasks);
-    report(progress);
 }
 
 fn on_status(shared: &Shared, status: &ProcessorStatus) {

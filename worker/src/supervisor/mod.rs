@@ -7,6 +7,7 @@
 //!
 //! Nothing of a stage is computed here, and nothing of a sector is known.
 
+mod care;
 mod child;
 mod connection;
 mod handshake;
@@ -17,10 +18,13 @@ mod observed;
 mod processor;
 pub(crate) mod spawn;
 pub mod spec;
+mod stall;
 
 pub use self::{
+    connection::{Condemned, Connection},
     handshake::StartError,
     link::{Lost, TaskReport},
-    processor::{Processor, State},
+    processor::{Health, Processor, Ready, State},
     spec::{ProcessorId, ProcessorSpec},
+    stall::StalledTask,
 };

@@ -3,28 +3,22 @@
 //! One entry of the configuration, with a process that comes and goes.
 
 use std::{
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use sealpipe_protocol::method::{ShutdownMode, StageOffer};
-use tokio::{
-    sync::{mpsc, watch},
-    time::{sleep, timeout},
-};
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    ProcessorSpec, StartError,
-    child::{Child, describe_exit},
-    connection::{Connection, Dialect},
-    handshake::{self, Started},
-    lifecycle::{Life, Lifecycle, Next},
+    ProcessorId, ProcessorSpec, StartError,
+    care::Care,
+    connection::{Condemned, Connection},
 };
-use crate::event::{Event, Observer, millis};
-
-/// How long a process may take to be gone once its stdout ended.
-const EXIT_AFTER_EOF: Duration = Duration::from_secs(1);
+use crate::event::Observer;
 
 /// What an entry's process is doing.
 #[derive(Clone)]
@@ -43,6 +37,20 @@ pub enum State {
     Stopped,
 }
 
+impl State {
+    /// One word for it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Ready(_) => "ready",
+            Self::Restarting => "restarting",
+            Self::Degraded(_) => "degraded",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 /// A process that takes tasks.
 #[derive(Clone)]
 pub struct Ready {
@@ -54,44 +62,129 @@ pub struct Ready {
     pub pid: i32,
 }
 
-enum Command {
+/// How an entry has fared so far.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Since when it is in its state.
+    pub since: Instant,
+    /// How often its process was started again.
+    pub restarts: u32,
+    /// What went wrong last, if anything has.
+    pub last_error: Option<Arc<StartError>>,
+}
+
+pub(super) enum Command {
     Start,
+    Revive,
     Stop(ShutdownMode),
 }
 
-/// An entry, and the task that looks after its process.
+/// What an entry and the task that looks after its process both know.
+pub(super) struct Shared {
+    spec: Mutex<Arc<ProcessorSpec>>,
+    health: Mutex<Health>,
+    state: watch::Sender<State>,
+}
+
+impl Shared {
+    pub fn spec(&self) -> Arc<ProcessorSpec> {
+        self.spec.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set(&self, state: State) {
+        self.health().since = Instant::now();
+        self.state.send_replace(state);
+    }
+}
+
+/// An entry, and the task that looks after its process. The process is stopped when this is dropped.
 pub struct Processor {
-    spec: Arc<ProcessorSpec>,
-    state: watch::Receiver<State>,
+    id: ProcessorId,
+    shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
+    asked: AtomicBool,
 }
 
 impl Processor {
     /// An entry whose process is started with [`start`](Self::start).
     pub fn new(spec: ProcessorSpec, observer: Observer) -> Self {
-        let spec = Arc::new(spec);
-        let (state_tx, state) = watch::channel(State::Idle);
-        // At most a start and a stop are ever sent by one owner.
+        let id = spec.id.clone();
+        let health = Health { since: Instant::now(), restarts: 0, last_error: None };
+        let shared = Arc::new(Shared {
+            spec: Mutex::new(Arc::new(spec)),
+            health: Mutex::new(health),
+            state: watch::Sender::new(State::Idle),
+        });
+        // A start and a stop are sent once; a revival by a person.
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let supervisor =
-            Supervisor { spec: spec.clone(), state: state_tx, commands: commands_rx, observer };
-        tokio::spawn(supervisor.run());
-        Self { spec, state, commands }
+        let care = Care::new(id.clone(), shared.clone(), commands_rx, observer);
+        tokio::spawn(care.take());
+        Self { id, shared, commands, asked: AtomicBool::new(false) }
+    }
+
+    /// Which entry it is.
+    pub fn id(&self) -> &ProcessorId {
+        &self.id
     }
 
     /// What is started.
-    pub fn spec(&self) -> &ProcessorSpec {
-        &self.spec
+    pub fn spec(&self) -> Arc<ProcessorSpec> {
+        self.shared.spec()
+    }
+
+    /// Takes over a spec of the [same process](ProcessorSpec::is_same_process), at once.
+    pub fn tune(&self, spec: ProcessorSpec) {
+        if let State::Ready(ready) = &*self.shared.state.borrow() {
+            ready.link.tune(&spec);
+        }
+        *self.shared.spec.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
     }
 
     /// What it is doing, now and from now on.
     pub fn state(&self) -> watch::Receiver<State> {
-        self.state.clone()
+        self.shared.state.subscribe()
+    }
+
+    /// How it has fared so far.
+    pub fn health(&self) -> Health {
+        self.shared.health().clone()
+    }
+
+    /// Tasks that it takes at a time, as it is now.
+    pub fn capacity(&self) -> usize {
+        match &*self.shared.state.borrow() {
+            State::Ready(ready) if !ready.link.is_condemned() => {
+                let offered = ready.offer.max_concurrent as usize;
+                self.spec().concurrent.map_or(offered, |own| own.min(offered))
+            }
+            _ => 0,
+        }
     }
 
     /// Starts its process, unless that has been done.
     pub fn start(&self) {
-        let _ = self.commands.send(Command::Start);
+        if !self.asked.swap(true, Ordering::Relaxed) {
+            let _ = self.commands.send(Command::Start);
+        }
+    }
+
+    /// Starts a degraded one again: somebody has looked. Any other goes on as it is.
+    pub fn revive(&self) {
+        if matches!(*self.shared.state.borrow(), State::Degraded(_)) {
+            let _ = self.commands.send(Command::Revive);
+        }
+    }
+
+    /// Trusts its process no more: it is given no task from this moment on, is stopped, and is
+    /// [degraded](State::Degraded) with this reason. A critical error of a task does the same.
+    pub fn condemn(&self, why: Condemned) {
+        if let State::Ready(ready) = &*self.shared.state.borrow() {
+            ready.link.condemn(why);
+        }
     }
 
     /// Waits until its process takes tasks.
@@ -99,14 +192,14 @@ impl Processor {
     /// # Errors
     /// Why it never will.
     pub async fn ready(&self) -> Result<Ready, Arc<StartError>> {
-        let mut state = self.state.clone();
+        let mut state = self.state();
         let settled =
             |s: &State| matches!(s, State::Ready(_) | State::Degraded(_) | State::Stopped);
         match state.wait_for(settled).await.as_deref() {
             Ok(State::Ready(ready)) => Ok(ready.clone()),
             Ok(State::Degraded(error)) => Err(error.clone()),
             _ => Err(Arc::new(StartError {
-                processor: self.spec.id.to_string(),
+                processor: self.id.to_string(),
                 message: "it was stopped".to_owned(),
                 hint: None,
                 last_words: Vec::new(),
@@ -121,170 +214,5 @@ impl Processor {
         let commands = self.commands.clone();
         // The channel closes when the supervising task ends, even by a panic, which kills the child.
         async move { commands.closed().await }
-    }
-}
-
-struct Supervisor {
-    spec: Arc<ProcessorSpec>,
-    state: watch::Sender<State>,
-    commands: mpsc::UnboundedReceiver<Command>,
-    observer: Observer,
-}
-
-enum Ended {
-    Stopped,
-    Died { reason: String, last_words: Vec<String>, life: Life },
-}
-
-impl Supervisor {
-    async fn run(mut self) {
-        if !self.wait_for_start().await {
-            self.state.send_replace(State::Stopped);
-            return;
-        }
-        let mut lifecycle = Lifecycle::default();
-        let mut ever_started = false;
-        let mut dialect = Dialect::default();
-        loop {
-            self.state.send_replace(State::Starting);
-            let started = tokio::select! {
-                started = handshake::start(&self.spec, &mut dialect, &self.observer) => started,
-                // Dropping the half-started child kills it.
-                () = stop_asked(&mut self.commands) => break,
-            };
-            let (error, life) = match started {
-                Err(error) => (error, Life { lasted: Duration::ZERO, tasks_done: 0 }),
-                Ok(started) => {
-                    ever_started = true;
-                    match self.live(started).await {
-                        Ended::Stopped => break,
-                        Ended::Died { reason, last_words, life } => {
-                            (self.error(reason, last_words), life)
-                        }
-                    }
-                }
-            };
-            // A program that never ran at all is a mistake to show now, not to retry.
-            let auto_restart = self.spec.auto_restart && ever_started;
-            let random = (RandomState::new().hash_one(0_u8) >> 32) as u32;
-            match lifecycle.died(life, auto_restart, random) {
-                Next::Restart(delay) => {
-                    self.state.send_replace(State::Restarting);
-                    self.observer.tell(&Event::ProcessorRestarting {
-                        processor: self.spec.id.to_string(),
-                        delay_ms: millis(delay),
-                        deaths_in_a_row: lifecycle.deaths_in_a_row(),
-                    });
-                    tokio::select! {
-                        () = sleep(delay) => {}
-                        () = stop_asked(&mut self.commands) => break,
-                    }
-                }
-                Next::Degraded => {
-                    self.degrade(error);
-                    stop_asked(&mut self.commands).await;
-                    break;
-                }
-            }
-        }
-        self.state.send_replace(State::Stopped);
-    }
-
-    async fn wait_for_start(&mut self) -> bool {
-        matches!(self.commands.recv().await, Some(Command::Start))
-    }
-
-    fn error(&self, message: String, last_words: Vec<String>) -> StartError {
-        StartError { processor: self.spec.id.to_string(), message, hint: None, last_words }
-    }
-
-    fn degrade(&self, error: StartError) {
-        self.observer.tell(&Event::ProcessorDegraded {
-            processor: self.spec.id.to_string(),
-            reason: error.message.clone(),
-        });
-        self.state.send_replace(State::Degraded(Arc::new(error)));
-    }
-
-    /// Looks after a process until it is gone.
-    async fn live(&mut self, started: Started) -> Ended {
-        let Started { mut child, link, identity, offer } = started;
-        let pid = child.pid().as_raw_nonzero().get();
-        let processor = self.spec.id.to_string();
-        self.observer.tell(&Event::ProcessorReady {
-            processor: processor.clone(),
-            pid,
-            program: self.spec.program.bin.display().to_string(),
-            identity: format!("{} {}", identity.name, identity.version).trim_end().to_owned(),
-            max_concurrent: offer.max_concurrent,
-            device: offer.device.clone(),
-            implied: self.spec.id.index.is_none(),
-        });
-        let since = Instant::now();
-        self.state.send_replace(State::Ready(Ready { link: link.clone(), offer, pid }));
-        let reason = loop {
-            tokio::select! {
-                status = child.wait() => break format!("it {}", describe_exit(status.ok())),
-                why = link.defect() => break give_up(&mut child, why).await,
-                command = self.commands.recv() => match command {
-                    Some(Command::Start) => {}
-                    Some(Command::Stop(mode)) => {
-                        self.stop_child(&mut child, &link, mode).await;
-                        return Ended::Stopped;
-                    }
-                    None => {
-                        self.stop_child(&mut child, &link, ShutdownMode::Interrupt).await;
-                        return Ended::Stopped;
-                    }
-                },
-            }
-        };
-        child.kill().await;
-        let last_words = child.last_words().await;
-        self.observer.tell(&Event::ProcessorDied {
-            processor,
-            pid,
-            reason: reason.clone(),
-            last_words: last_words.clone(),
-        });
-        let life = Life { lasted: since.elapsed(), tasks_done: link.tasks_done() };
-        Ended::Died { reason, last_words, life }
-    }
-
-    /// Asks, closes stdin, waits for the grace, kills, reaps.
-    async fn stop_child(&self, child: &mut Child, link: &Connection, mode: ShutdownMode) {
-        self.state.send_replace(State::Stopped);
-        let pid = child.pid().as_raw_nonzero().get();
-        link.shut_down(mode).await;
-        if mode == ShutdownMode::Drain {
-            // However long that takes: what is drained is finished.
-            tokio::select! {
-                () = link.idle() => {}
-                _ = link.defect() => {}
-            }
-        }
-        let graceful = async {
-            link.idle().await;
-            link.close();
-            child.wait().await
-        };
-        let killed = timeout(self.spec.grace, graceful).await.is_err();
-        // The process may have left members of its group behind.
-        child.kill().await;
-        let processor = self.spec.id.to_string();
-        self.observer.tell(&Event::ProcessorStopped { processor, pid, killed });
-    }
-}
-
-/// Waits until a stop is asked for, or nobody can ask any more.
-async fn stop_asked(commands: &mut mpsc::UnboundedReceiver<Command>) {
-    while let Some(Command::Start) = commands.recv().await {}
-}
-
-/// Why a process ended whose connection did: by itself if it is gone in a moment.
-async fn give_up(child: &mut Child, why: String) -> String {
-    match timeout(EXIT_AFTER_EOF, child.wait()).await {
-        Ok(status) => format!("it {}", describe_exit(status.ok())),
-        Err(_) => format!("{why}; it was killed"),
     }
 }

@@ -12,8 +12,10 @@ use sealpipe_protocol::{
 use crate::config::{
     Device, Entry, Pinning, Program,
     entry::{
-        CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
+        CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
+        DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
     },
+    program,
 };
 
 /// How long a processor may take to stop, unless it is killed.
@@ -38,7 +40,7 @@ impl fmt::Display for ProcessorId {
 }
 
 /// What is started, and with what.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProcessorSpec {
     /// Which entry it is.
     pub id: ProcessorId,
@@ -68,6 +70,8 @@ pub struct ProcessorSpec {
     pub stalled_after: Duration,
     /// How long the progress of a task may stand still.
     pub stuck_after: Duration,
+    /// How long the progress of a task may stand still before that is reported.
+    pub stall_report_after: Duration,
     /// How long it may take to stop.
     pub grace: Duration,
 }
@@ -90,13 +94,14 @@ impl ProcessorSpec {
                 gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
             },
             pinning: entry.pinning,
-            device: device(entry),
+            device: program::device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             weight: entry.weight,
             auto_restart: entry.auto_restart,
             stalled_after: entry.stalled_after,
             stuck_after: entry.stuck_after,
+            stall_report_after: entry.stall_report_after,
             grace: DEFAULT_GRACE,
         }
     }
@@ -118,15 +123,49 @@ impl ProcessorSpec {
             auto_restart: true,
             stalled_after: DEFAULT_STALLED_AFTER,
             stuck_after: DEFAULT_STUCK_AFTER,
+            stall_report_after: DEFAULT_STALL_REPORT_AFTER,
             grace: DEFAULT_GRACE,
         }
     }
-}
 
-/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
-/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
-/// chosen its device.
-fn device(entry: &Entry) -> Option<Device> {
-    let ours = entry.bin.is_none() && matches!(entry.stage, Stage::Pc2 | Stage::C2);
-    entry.device.or(ours.then_some(Device::Cuda))
+    /// Whether a running process of this spec serves the other one as well: they differ at most in
+    /// what the worker alone minds.
+    pub fn is_same_process(&self, other: &Self) -> bool {
+        let like_other = Self {
+            stable_wait: other.stable_wait,
+            concurrent: other.concurrent,
+            locks: other.locks.clone(),
+            weight: other.weight,
+            auto_restart: other.auto_restart,
+            stalled_after: other.stalled_after,
+            stuck_after: other.stuck_after,
+            stall_report_after: other.stall_report_after,
+            grace: other.grace,
+            ..self.clone()
+        };
+        like_other == *other
+    }
+
+    /// What the worker alone minds and the other spec says otherwise, for people.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |key: &str, old: String, new: String| {
+            if old != new {
+                found.push(format!("{key} {old} → {new}"));
+            }
+        };
+        let count = |n: Option<usize>| n.map_or("no limit".to_owned(), |n| n.to_string());
+        let time = |duration: Duration| humantime::format_duration(duration).to_string();
+        compare("concurrent", count(self.concurrent), count(other.concurrent));
+        compare("locks", format!("{:?}", self.locks), format!("{:?}", other.locks));
+        compare("weight", self.weight.to_string(), other.weight.to_string());
+        compare("auto_restart", self.auto_restart.to_string(), other.auto_restart.to_string());
+        compare("stable_wait", time(self.stable_wait), time(other.stable_wait));
+        compare("stalled_after", time(self.stalled_after), time(other.stalled_after));
+        compare("stuck_after", time(self.stuck_after), time(other.stuck_after));
+        let (old, new) = (self.stall_report_after, other.stall_report_after);
+        compare("stall_report_after", time(old), time(new));
+        compare("grace", time(self.grace), time(other.grace));
+        found
+    }
 }

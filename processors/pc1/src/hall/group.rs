@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
+use sealpipe_protocol::{Code, TaskError};
+
 use super::{
     core::{Core, Job},
     sector::Sector,
 };
 use crate::{
-    failure,
     label::{Batch, Lane},
     layers::file::Buffer,
     memory::{
@@ -73,7 +74,7 @@ impl Group {
         if let Err(error) = done {
             let bytes = Labels::bytes(self.parents.n_nodes(), self.sectors.len());
             for sector in &self.sectors {
-                sector.end(Err(failure::memory(bytes as u64, &error)));
+                sector.end(Err(no_memory(bytes as u64, &error)));
             }
         }
         for sector in &self.sectors {
@@ -238,4 +239,10 @@ impl Store<'_> {
             }
         }
     }
+}
+
+/// Memory that the system does not give.
+fn no_memory(bytes: u64, error: &io::Error) -> TaskError {
+    TaskError::io(Code::ResourceExhausted, format!("no memory for {bytes} bytes of labels"), error)
+        .hint("lower the entry's `concurrent`, or give it more memory or huge pages")
 }

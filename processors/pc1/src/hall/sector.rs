@@ -13,10 +13,9 @@ use std::{
     time::Duration,
 };
 
-use sealpipe_protocol::{Bytes32, TaskError};
+use sealpipe_protocol::{Bytes32, TaskError, failure};
 
 use crate::{
-    failure,
     layers::{Layers, file::LayerFile},
     memory::labels::{LABEL_BYTES, Words, Writer, to_words},
 };

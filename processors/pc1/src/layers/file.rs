@@ -10,10 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealpipe_protocol::{Bytes32, TaskError};
+use sealpipe_protocol::{Bytes32, TaskError, durable, failure};
 use sha2::{Digest, Sha256};
-
-use crate::{durable, failure};
 
 /// What offsets, lengths and addresses of direct writes are multiples of: the largest logical block
 /// in use.

@@ -10,12 +10,10 @@ use std::{
 };
 
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     stage::{pc1::Params, proof::SealProof},
 };
 use serde::{Deserialize, Serialize};
-
-use crate::{durable, failure};
 
 /// The manifest's file.
 pub const NAME: &str = "pc1-layers.json";

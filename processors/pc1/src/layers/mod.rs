@@ -9,7 +9,7 @@ pub mod manifest;
 use std::{fs, path::PathBuf};
 
 use sealpipe_protocol::{
-    TaskError,
+    TaskError, durable,
     stage::{files, pc1::Params, proof::SealProof},
 };
 
@@ -17,7 +17,6 @@ use self::{
     file::LayerFile,
     manifest::{Manifest, Sector},
 };
-use crate::durable;
 
 /// How many layers there are to be, and how long each is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

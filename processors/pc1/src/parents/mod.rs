@@ -20,11 +20,11 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, flock};
-use sealpipe_protocol::{Bytes32, Code, TaskError, stage::proof::SealProof};
+use sealpipe_protocol::{Bytes32, Code, TaskError, durable, failure, stage::proof::SealProof};
 use sha2::{Digest, Sha256};
 
 use self::mapped::Mapped;
-use crate::{durable, failure, graph::Graph};
+use crate::graph::Graph;
 
 pub use crate::graph::N_PARENTS;
 

@@ -21,12 +21,11 @@ use std::{
 };
 
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     stage::{files, piece::Piece, proof::SealProof},
 };
 
 use self::pairs::{Node, Pairs};
-use crate::{durable, failure};
 
 /// Leaves of a block: 1 MiB of data.
 const BLOCK_LEAVES: usize = 1 << 15;

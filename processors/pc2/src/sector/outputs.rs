@@ -4,14 +4,13 @@
 //! under its name, and the next attempt starts from inputs that nobody has changed.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     path::{Path, PathBuf},
 };
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-use sealpipe_protocol::{Class, Code, TaskError};
+use sealpipe_protocol::{TaskError, durable, failure};
 
 use super::io::RandomFile;
 use crate::{
@@ -29,7 +28,7 @@ struct Part {
 
 impl Part {
     fn create(path: PathBuf, bytes: u64) -> Result<Self, TaskError> {
-        let beside = beside(&path);
+        let beside = durable::beside(&path);
         let failed = |error: io::Error| failed(&path, &error);
         let plain = OpenOptions::new()
             .write(true)
@@ -68,7 +67,7 @@ impl Outputs {
     /// Creates them beside their places.
     ///
     /// # Errors
-    /// [`Code::ResourceExhausted`] for a disk that is or will be full, and what it says else.
+    /// `ResourceExhausted` for a disk that is or will be full, and what it says else.
     pub fn create(shape: Shape, sealed: &Path, cache_dir: &Path) -> Result<Self, TaskError> {
         let sector = shape.nodes() * NODE_BYTES as u64;
         require_space(sealed, cache_dir, sector, shape)?;
@@ -138,39 +137,14 @@ impl Outputs {
         parts
             .par_iter()
             .try_for_each(|part| part.file.sync().map_err(|error| failed(&part.path, &error)))?;
-        for part in &parts {
-            fs::rename(&part.beside, &part.path).map_err(|error| failed(&part.path, &error))?;
-        }
-        let mut parents: Vec<_> = parts.iter().filter_map(|part| part.path.parent()).collect();
-        parents.dedup();
-        for parent in parents {
-            let synced = File::open(parent).and_then(|dir| dir.sync_all());
-            synced.map_err(|error| failed(parent, &error))?;
-        }
-        Ok(())
+        let moves: Vec<_> =
+            parts.iter().map(|part| (part.beside.clone(), part.path.clone())).collect();
+        durable::install_synced(&moves)
     }
-}
-
-/// The name under which a file is written before it is complete: hidden, in the same directory.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".part");
-    path.with_file_name(name)
 }
 
 fn failed(path: &Path, error: &io::Error) -> TaskError {
-    let made = TaskError::io(Code::InternalError, format!("writing {}", path.display()), error)
-        .caused_by(error);
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            made.class(Class::Permanent).hint("its directory is made by whoever runs the stage")
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            made.class(Class::Permanent).hint("let the processor's user write there")
-        }
-        _ => made,
-    }
+    failure::output("the file", path, error)
 }
 
 /// Refuses to begin what would fill a disk.
@@ -190,16 +164,7 @@ fn require_space(sealed: &Path, cache: &Path, sector: u64, shape: Shape) -> Resu
         [(sealed_dir, sector), (cache, trees)]
     };
     for (dir, bytes) in needed {
-        // A file system that does not say how much is free is not asked for more.
-        let Ok(found) = rustix::fs::statvfs(dir) else { continue };
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
-        if free < bytes {
-            return Err(TaskError::new(
-                Code::ResourceExhausted,
-                format!("the disk of {} has {free} bytes free, {bytes} are needed", dir.display()),
-            )
-            .hint("free some space on that disk; the task starts over"));
-        }
+        durable::require_space(dir, bytes)?;
     }
     Ok(())
 }

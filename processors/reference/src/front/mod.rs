@@ -11,7 +11,7 @@ use std::{
 };
 
 use sealpipe_protocol::{
-    Code, Stage, TaskError,
+    Code, Stage, TaskError, durable,
     method::{Identity, InitializeParams, StageOffer},
     placement::{self, CpuList},
     serve::{self, Done, Processor, TaskContext},
@@ -19,7 +19,6 @@ use sealpipe_protocol::{
 };
 
 use crate::{
-    durable,
     helper::launch::{self, End, Launch},
     report::Note,
     stage,

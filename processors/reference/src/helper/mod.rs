@@ -31,7 +31,7 @@ use serde_json::value::RawValue;
 
 use self::link::{Assignment, Event};
 use crate::{
-    failure,
+    library,
     report::{Note, Reporter},
     stage,
 };
@@ -98,7 +98,7 @@ fn run(job: &Job, link: &Arc<Link>) {
     });
     let ended: Result<Box<RawValue>, TaskError> =
         catch_unwind(AssertUnwindSafe(|| stage::run(job, &reporter))).unwrap_or_else(|panic| {
-            let text = failure::panic_text(panic.as_ref());
+            let text = library::panic_text(panic.as_ref());
             Err(TaskError::new(
                 Code::InternalError,
                 format!("stage `{}` panicked: {text}", job.stage()),

@@ -11,14 +11,14 @@ use std::{
 use filecoin_hashers::{HashFunction, Hasher};
 use filecoin_proofs::{DefaultPieceDomain, DefaultPieceHasher, UnpaddedBytesAmount};
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     stage::{
         add_pieces::{Output, Params},
         piece::{Piece, PieceSource, Source, unpadded},
     },
 };
 
-use crate::{durable, failure, report::Reporter, sector_files::NODE_BYTES, shape};
+use crate::{library, report::Reporter, sector_files::NODE_BYTES, shape};
 
 /// Bytes between two reports of progress.
 const REPORT_BYTES: u64 = 16 << 20;
@@ -123,7 +123,7 @@ fn add<F: Fn(u64)>(
         return Err(too_short(path, payload.bytes, piece.payload_size));
     }
     let (info, _) = added
-        .map_err(|error| failure::library(Code::InternalError, "adding a piece", error.as_ref()))?;
+        .map_err(|error| library::failure(Code::InternalError, "adding a piece", error.as_ref()))?;
     if target.written == piece.piece_size {
         return Ok(Bytes32(info.commitment));
     }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use filecoin_proofs::{MerkleTreeTrait, SealPreCommitOutput};
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable,
     stage::{
         c1::{FileRef, Output, Params},
         files,
@@ -17,7 +17,7 @@ use storage_proofs_core::sector::SectorId;
 
 use super::{pc2, phase1_json};
 use crate::{
-    durable, failure,
+    library,
     report::Reporter,
     sector_files,
     shape::{self, with_tree},
@@ -100,7 +100,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(params: &Params) -> Result<Vec<u8>, Ta
     }));
     match proved {
         Ok(Ok(output)) => phase1_json::write(params.proof, &output),
-        Ok(Err(error)) => Err(failure::library(
+        Ok(Err(error)) => Err(library::failure(
             Code::VerificationFailed,
             format!("vanilla proofs from {}", params.cache_dir.display()),
             error.as_ref(),
@@ -110,7 +110,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(params: &Params) -> Result<Vec<u8>, Ta
             format!(
                 "vanilla proofs from {}: {}",
                 params.cache_dir.display(),
-                failure::panic_text(panic.as_ref())
+                library::panic_text(panic.as_ref())
             ),
         )
         .hint("a file of the sector's cache directory or the replica is damaged; seal it again")),

@@ -13,7 +13,7 @@ use std::{
 
 use filecoin_proofs::MerkleTreeTrait;
 use sealpipe_protocol::{
-    Base64, Bytes32, Code, TaskError,
+    Base64, Bytes32, Code, TaskError, failure,
     stage::c2::{Output, Params},
 };
 use sha2::{Digest, Sha256};
@@ -21,7 +21,7 @@ use storage_proofs_core::sector::SectorId;
 
 use super::{groth16, phase1_json};
 use crate::{
-    failure,
+    library,
     report::{Reporter, ticking},
     sector_files,
     shape::{self, with_tree},
@@ -87,7 +87,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
             VERIFICATION => Code::VerificationFailed,
             _ => Code::InternalError,
         };
-        failure::library(code, "proving", error.as_ref())
+        library::failure(code, "proving", error.as_ref())
     })
 }
 

@@ -10,7 +10,7 @@ use sealpipe_params::{ParameterSet, Status};
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
 use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
-use crate::{failure, shape};
+use crate::{library, shape};
 
 /// Bytes of a Groth16 proof, compressed, of one partition.
 pub(super) const PROOF_BYTES: usize = 192;
@@ -29,7 +29,7 @@ pub(super) fn check_parameters(proof: SealProof) -> Result<bool, TaskError> {
             format!("{} is corrupt: {reason}", path.display()),
         )
         .hint(format!("remove that file, then: {}", how_to_get(proof)))),
-        Err(error) => Err(failure::library(Code::InputUnavailable, "the parameters", &error)),
+        Err(error) => Err(library::failure(Code::InputUnavailable, "the parameters", &error)),
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn n_partitions(proof: SealProof) -> usize {
 
 fn parameters(proof: SealProof) -> Result<ParameterSet, TaskError> {
     ParameterSet::new(proof.sector_bytes(), &parameter_cache_dir())
-        .map_err(|error| failure::library(Code::InternalError, "the parameters' name", &error))
+        .map_err(|error| library::failure(Code::InternalError, "the parameters' name", &error))
 }
 
 fn missing(proof: SealProof, set: &ParameterSet) -> TaskError {

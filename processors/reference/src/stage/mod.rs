@@ -20,11 +20,11 @@ mod phase1_json;
 
 use std::path::PathBuf;
 
-use sealpipe_protocol::{Code, TaskError, stage::Job};
+use sealpipe_protocol::{Code, TaskError, durable, stage::Job};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::{durable, report::Reporter};
+use crate::report::Reporter;
 
 /// Runs a stage and gives its output as it stands on the wire.
 ///

@@ -20,6 +20,8 @@ use filecoin_proofs::{
 };
 use sealpipe_protocol::{
     Bytes32, Code, TaskError,
+    durable::{self, Scratch},
+    failure,
     legacy::task::UNKNOWN_REPLICA,
     stage::{
         files,
@@ -29,8 +31,7 @@ use sealpipe_protocol::{
 use storage_proofs_core::cache_key::CacheKey;
 
 use crate::{
-    durable::{self, Scratch},
-    failure,
+    library,
     meter::Phases,
     report::{Reporter, ticking},
     sector_files,
@@ -161,7 +162,7 @@ fn seal<Tree: 'static + MerkleTreeTrait>(
     let sealed_output = following(params, reporter, || {
         filecoin_proofs::seal_pre_commit_phase2::<_, _, Tree>(&config, phase1, cache, sealed)
     })
-    .map_err(|error| failure::library(Code::InternalError, "sealing", error.as_ref()))?;
+    .map_err(|error| library::failure(Code::InternalError, "sealing", error.as_ref()))?;
     rebase_t_aux::<Tree>(&cache.join(files::T_AUX), &params.cache_dir)?;
     Ok(Bytes32(sealed_output.comm_r))
 }
@@ -169,7 +170,7 @@ fn seal<Tree: 'static + MerkleTreeTrait>(
 /// Puts the directory where the files will be into `t_aux`. Readers of the library ignore it.
 fn rebase_t_aux<Tree: MerkleTreeTrait>(path: &PathBuf, cache_dir: &Path) -> Result<(), TaskError> {
     let failed = |error: &(dyn std::error::Error + 'static)| {
-        failure::library(Code::InternalError, format!("t_aux {}", path.display()), error)
+        library::failure(Code::InternalError, format!("t_aux {}", path.display()), error)
     };
     let bytes = fs::read(path).map_err(|error| failed(&error))?;
     let mut t_aux: TemporaryAux<Tree, DefaultPieceHasher> =

@@ -10,7 +10,7 @@ use filecoin_proofs::{MerkleTreeTrait, SealCommitPhase1Output, VanillaSealProof}
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{failure, shape};
+use crate::{library, shape};
 
 type ReplicaId<Tree> = <<Tree as MerkleTreeTrait>::Hasher as Hasher>::Domain;
 
@@ -70,7 +70,7 @@ pub(super) fn write<Tree: MerkleTreeTrait>(
         ticket: output.ticket,
     };
     serde_json::to_vec(&written)
-        .map_err(|error| failure::library(Code::InternalError, "the output of c1", &error))
+        .map_err(|error| library::failure(Code::InternalError, "the output of c1", &error))
 }
 
 /// Reads the output of c1, whoever wrote it.
@@ -83,7 +83,7 @@ pub(super) fn read<Tree: MerkleTreeTrait>(
 ) -> Result<SealCommitPhase1Output<Tree>, TaskError> {
     let invalid = |message: String| Err(TaskError::new(Code::InvalidInput, message));
     let mut read: Read<Tree> = serde_json::from_slice(bytes)
-        .map_err(|error| failure::library(Code::InvalidInput, "the output of c1", &error))?;
+        .map_err(|error| library::failure(Code::InvalidInput, "the output of c1", &error))?;
     if read.registered_proof != proof.to_string() {
         return invalid(format!("the output of c1 is of {}, not {proof}", read.registered_proof));
     }

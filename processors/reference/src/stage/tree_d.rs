@@ -14,7 +14,7 @@ use filecoin_hashers::{Domain, sha256::Sha256Hasher};
 use filecoin_proofs::{DefaultPieceDomain, StoreConfig};
 use rayon::prelude::*;
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable,
     stage::{
         files,
         proof::SealProof,
@@ -24,7 +24,7 @@ use sealpipe_protocol::{
 use storage_proofs_core::{cache_key::CacheKey, merkle::BinaryMerkleTree};
 
 use crate::{
-    durable, failure,
+    library,
     meter::Phases,
     report::{Reporter, ticking},
     sector_files::{self, NODE_BYTES},
@@ -98,7 +98,7 @@ fn hash(proof: SealProof, data: File, dir: &Path) -> Result<Bytes32, TaskError> 
         return Err(error);
     }
     let tree =
-        built.map_err(|error| failure::library(Code::InternalError, "tree-d", error.as_ref()))?;
+        built.map_err(|error| library::failure(Code::InternalError, "tree-d", error.as_ref()))?;
     Ok(shape::bytes32(&tree.root()))
 }
 

@@ -19,6 +19,8 @@ use ff::PrimeField;
 use filecoin_proofs::MerkleTreeTrait;
 use sealpipe_protocol::{
     Bytes32, Code, TaskError,
+    durable::{self, Scratch},
+    failure,
     stage::{
         files,
         proof::SealProof,
@@ -28,10 +30,8 @@ use sealpipe_protocol::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    durable::{self, Scratch},
-    failure,
     labelling::{Labelling, TICK},
-    parents,
+    library, parents,
     report::{Reporter, ticking},
     sector_files::{self, NODE_BYTES},
     shape::{self, with_tree},
@@ -110,7 +110,7 @@ fn label<Tree: 'static + MerkleTreeTrait>(
         reporter.progress(now.phase(), done, steps.total(), "nodes");
     };
     ticking(TICK, tick, || filecoin_proofs::sdr::<_, Tree>(&shape::porep_config(proof), dir, &id))
-        .map_err(|error| failure::library(Code::InternalError, "labelling", error.as_ref()))
+        .map_err(|error| library::failure(Code::InternalError, "labelling", error.as_ref()))
 }
 
 /// Writes the range that was asked for, and gives its size and digest.

@@ -12,7 +12,7 @@ use storage_proofs_core::sector::SectorId;
 
 use super::groth16;
 use crate::{
-    failure,
+    library,
     report::Reporter,
     shape::{self, with_tree},
 };
@@ -51,7 +51,7 @@ fn verify<Tree: 'static + MerkleTreeTrait>(
     verified.or_else(|error| {
         if !groth16::verifying_key_is_good(params.proof) {
             let what = "the verifying key";
-            return Err(failure::library(Code::InternalError, what, error.as_ref()));
+            return Err(library::failure(Code::InternalError, what, error.as_ref()));
         }
         reporter.log(LogLevel::Info, format!("the proof is malformed: {error}"));
         Ok(false)

@@ -19,7 +19,7 @@ use rustix::fs::fstat;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     sector_lock::SectorLock,
     stage::{c1::FileRef, files::TREE_D, proof::SealProof},
 };
@@ -103,8 +103,7 @@ pub fn copy_data(proof: SealProof, from: &Path, to: &Path) -> Result<(), TaskErr
     if from == to {
         return Ok(());
     }
-    replace(to, |beside| {
-        let mut file = File::create(beside)?;
+    let copied = |mut file: &File| -> io::Result<()> {
         if from != Path::new(DEV_ZERO) {
             io::copy(&mut File::open(from)?, &mut file)?;
         }
@@ -112,7 +111,10 @@ pub fn copy_data(proof: SealProof, from: &Path, to: &Path) -> Result<(), TaskErr
         if file.metadata()?.len() < proof.sector_bytes() {
             file.set_len(proof.sector_bytes())?;
         }
-        file.sync_all()
+        Ok(())
+    };
+    durable::write_file(to, |file| {
+        copied(file).map_err(|error| failure::output("the copy", to, &error))
     })
 }
 
@@ -147,10 +149,10 @@ pub fn restore_data(proof: SealProof, cache_dir: &Path, path: &Path) -> Result<(
         path.display(),
         tree_path.display()
     );
-    replace(path, |beside| {
-        let mut target = File::create(beside)?;
-        io::copy(&mut (&tree).take(proof.sector_bytes()), &mut target)?;
-        target.sync_all()
+    durable::write_file(path, |mut file| {
+        io::copy(&mut (&tree).take(proof.sector_bytes()), &mut file)
+            .map(drop)
+            .map_err(|error| failure::output("the data", path, &error))
     })
 }
 
@@ -176,24 +178,6 @@ fn is_data(proof: SealProof, tree: &File, file: &File) -> io::Result<bool> {
         }
     }
     Ok(true)
-}
-
-fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), TaskError> {
-    let written = || -> io::Result<()> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let beside = path.with_file_name(format!(".{name}.part"));
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        write(&beside).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&beside);
-        })?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    };
-    written().map_err(|error| {
-        TaskError::io(Code::InternalError, format!("cannot write {}", path.display()), &error)
-    })
 }
 
 /// A file in the system's directory for temporary files, removed when dropped.

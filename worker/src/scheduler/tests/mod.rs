@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+mod changes;
 mod properties;
 mod seed;
 
@@ -10,7 +11,7 @@ const NOW: Time = Time::from_secs(1_000);
 
 fn place(stage: Stage, capacity: usize, locks: &[&str]) -> Place {
     let locks = locks.iter().map(|l| (*l).to_owned()).collect();
-    Place { stage, capacity, locks, weight: 1 }
+    Place { stage, rank: 0, capacity, locks, weight: 1, is_counted: true }
 }
 
 fn scheduler(
@@ -20,7 +21,8 @@ fn scheduler(
     places: Vec<Place>,
 ) -> Scheduler {
     let limits = limits.iter().copied().collect();
-    let rules = Rules { limits, locks: locks(lock_names), policy, sectors_in_flight: None };
+    let sectors_in_flight = Cap::Unbounded;
+    let rules = Rules { limits, locks: locks(lock_names), policy, sectors_in_flight };
     Scheduler::new(rules, places)
 }
 
@@ -33,8 +35,13 @@ fn locks(names: &[&str]) -> BTreeMap<String, usize> {
 }
 
 /// The places that the waiting tasks get now, in their order.
-fn places(scheduler: &mut Scheduler) -> Vec<usize> {
-    scheduler.grants(NOW).0.iter().map(|grant| grant.place).collect()
+fn places(scheduler: &mut Scheduler) -> Vec<u64> {
+    scheduler.grants(NOW).0.iter().map(|grant| grant.place.number()).collect()
+}
+
+/// The place that was added after so many others.
+fn nth(scheduler: &Scheduler, n: u64) -> PlaceId {
+    *scheduler.sites.keys().find(|id| id.number() == n).unwrap()
 }
 
 #[test]
@@ -42,7 +49,7 @@ fn the_place_with_the_most_free_slots_is_taken_and_the_first_of_equals() {
     let both = vec![place(Stage::Pc1, 2, &[]), place(Stage::Pc1, 2, &[])];
     let mut scheduler = scheduler(&[], &[], Policy::default(), both);
     for _ in 0..5 {
-        scheduler.request(Stage::Pc1, None);
+        scheduler.request(Stage::Pc1, None, None);
     }
     assert_eq!(places(&mut scheduler), [0, 1, 0, 1]);
 }
@@ -53,7 +60,7 @@ fn free_slots_count_by_weight() {
     let both = vec![place(Stage::Pc1, 4, &[]), heavy];
     let mut scheduler = scheduler(&[], &[], Policy::default(), both);
     for _ in 0..8 {
-        scheduler.request(Stage::Pc1, None);
+        scheduler.request(Stage::Pc1, None, None);
     }
     assert_eq!(places(&mut scheduler), [1, 1, 1, 0, 0, 1, 0, 0]);
 }
@@ -62,10 +69,10 @@ fn free_slots_count_by_weight() {
 fn a_place_without_a_process_gets_nothing() {
     let one = vec![place(Stage::Pc1, 0, &[])];
     let mut scheduler = scheduler(&[], &[], Policy::default(), one);
-    let ticket = scheduler.request(Stage::Pc1, None);
-    assert_eq!(places(&mut scheduler), [0_usize; 0]);
+    let ticket = scheduler.request(Stage::Pc1, None, None);
+    assert_eq!(places(&mut scheduler), [0_u64; 0]);
     assert_eq!(scheduler.explain(ticket, NOW), [Reason::NoProcessor]);
-    scheduler.set_capacity(0, 1);
+    scheduler.set_capacity(nth(&scheduler, 0), 1);
     assert_eq!(places(&mut scheduler), [0]);
 }
 
@@ -78,7 +85,7 @@ fn a_stage_that_can_never_run_is_known() {
     assert!(scheduler.forbidden(Stage::Pc2).unwrap().contains("limitation.concurrent.pc2"));
     assert!(scheduler.forbidden(Stage::C2).unwrap().contains("locks that are 0"));
     assert_eq!(scheduler.forbidden(Stage::C1), None);
-    scheduler.rules.sectors_in_flight = Some(0);
+    scheduler.rules.sectors_in_flight = Cap::AtMost(0);
     assert!(scheduler.forbidden(Stage::C1).unwrap().contains("sectors_in_flight"));
 }
 
@@ -86,9 +93,9 @@ fn a_stage_that_can_never_run_is_known() {
 fn a_stage_keeps_to_its_limit() {
     let two = vec![place(Stage::Pc2, 9, &[]), place(Stage::C2, 9, &[])];
     let mut scheduler = scheduler(&[(Stage::Pc2, at_most(1))], &[], Policy::Fifo, two);
-    let first = scheduler.request(Stage::Pc2, None);
-    let second = scheduler.request(Stage::Pc2, None);
-    scheduler.request(Stage::C2, None);
+    let first = scheduler.request(Stage::Pc2, None, None);
+    let second = scheduler.request(Stage::Pc2, None, None);
+    scheduler.request(Stage::C2, None, None);
     assert_eq!(places(&mut scheduler), [0, 1]);
     assert_eq!(scheduler.explain(second, NOW), [Reason::StageLimit { limit: 1 }]);
     scheduler.release(first);
@@ -101,8 +108,8 @@ fn staggered_starts_keep_their_distance_whenever_tasks_end() {
     let limit = StageLimit { concurrent: None, staggered: Some(interval) };
     let one = vec![place(Stage::Pc1, 9, &[])];
     let mut scheduler = scheduler(&[(Stage::Pc1, limit)], &[], Policy::default(), one);
-    let first = scheduler.request(Stage::Pc1, None);
-    let second = scheduler.request(Stage::Pc1, None);
+    let first = scheduler.request(Stage::Pc1, None, None);
+    let second = scheduler.request(Stage::Pc1, None, None);
     assert_eq!(scheduler.grants(NOW).0.len(), 1);
     scheduler.release(first);
     let (none, wake) = scheduler.grants(NOW + interval / 2);
@@ -118,10 +125,10 @@ fn staggered_starts_keep_their_distance_whenever_tasks_end() {
 fn a_later_stage_takes_the_gpu_that_is_free() {
     for policy in [Policy::default(), Policy::Fifo] {
         let mut scheduler = scheduler(&[], &["gpu1", "gpu2"], policy, shared_gpus());
-        let running: Vec<_> = (0..2).map(|_| scheduler.request(Stage::Pc2, None)).collect();
+        let running: Vec<_> = (0..2).map(|_| scheduler.request(Stage::Pc2, None, None)).collect();
         assert_eq!(places(&mut scheduler), [0, 1]);
-        scheduler.request(Stage::C2, None);
-        scheduler.request(Stage::Pc2, None);
+        scheduler.request(Stage::C2, None, None);
+        scheduler.request(Stage::Pc2, None, None);
         scheduler.release(running[1]);
         assert_eq!(places(&mut scheduler), [3], "the c2 came before the third pc2");
     }
@@ -139,16 +146,16 @@ fn a_stage_is_overtaken_no_more_often_than_the_policy_says() {
     for (policy, bound) in policies {
         let both = vec![place(Stage::Pc2, 1, &["gpu"]), place(Stage::C2, 1, &["gpu"])];
         let mut scheduler = scheduler(&[], &["gpu"], policy, both);
-        let mut running = scheduler.request(Stage::C2, None);
+        let mut running = scheduler.request(Stage::C2, None, None);
         assert_eq!(places(&mut scheduler), [1]);
-        scheduler.request(Stage::Pc2, None);
+        scheduler.request(Stage::Pc2, None, None);
         for _ in 0..bound {
-            let next = scheduler.request(Stage::C2, None);
+            let next = scheduler.request(Stage::C2, None, None);
             scheduler.release(running);
             assert_eq!(places(&mut scheduler), [1]);
             running = next;
         }
-        scheduler.request(Stage::C2, None);
+        scheduler.request(Stage::C2, None, None);
         scheduler.release(running);
         assert_eq!(places(&mut scheduler), [0], "{policy:?}");
     }
@@ -158,8 +165,8 @@ fn a_stage_is_overtaken_no_more_often_than_the_policy_says() {
 fn locks_named_in_another_order_do_not_deadlock() {
     let two = vec![place(Stage::Pc2, 1, &["a", "b"]), place(Stage::C2, 1, &["b", "a"])];
     let mut scheduler = scheduler(&[], &["a", "b"], Policy::Fifo, two);
-    let first = scheduler.request(Stage::Pc2, None);
-    let second = scheduler.request(Stage::C2, None);
+    let first = scheduler.request(Stage::Pc2, None, None);
+    let second = scheduler.request(Stage::C2, None, None);
     assert_eq!(places(&mut scheduler), [0]);
     let held = |name: &str| Reason::Lock {
         name: name.to_owned(),
@@ -178,11 +185,11 @@ fn a_task_that_needs_two_locks_is_not_overtaken_for_ever() {
         place(Stage::C2, 9, &["a"]),
     ];
     let mut scheduler = scheduler(&[], &["a", "b"], Policy::Fifo, three);
-    let holds_b = scheduler.request(Stage::Pc1, None);
+    let holds_b = scheduler.request(Stage::Pc1, None, None);
     assert_eq!(places(&mut scheduler), [0]);
-    scheduler.request(Stage::Pc2, None);
-    let younger = scheduler.request(Stage::C2, None);
-    assert_eq!(places(&mut scheduler), [0_usize; 0], "`a` is kept for the older task");
+    scheduler.request(Stage::Pc2, None, None);
+    let younger = scheduler.request(Stage::C2, None, None);
+    assert_eq!(places(&mut scheduler), [0_u64; 0], "`a` is kept for the older task");
     assert_eq!(scheduler.explain(younger, NOW), [Reason::Kept { name: "a".to_owned() }]);
     scheduler.release(holds_b);
     assert_eq!(places(&mut scheduler), [1]);
@@ -192,13 +199,14 @@ fn a_task_that_needs_two_locks_is_not_overtaken_for_ever() {
 fn sectors_wait_before_their_first_stage_and_never_after_it() {
     let all = vec![place(Stage::Pc1, 9, &[]), place(Stage::Pc2, 9, &[])];
     let mut scheduler = scheduler(&[], &[], Policy::default(), all);
-    scheduler.rules.sectors_in_flight = Some(2);
-    let [first, _, third] = [1, 2, 3].map(|sector| scheduler.request(Stage::Pc1, Some(sector)));
-    scheduler.request(Stage::Pc1, None);
+    scheduler.rules.sectors_in_flight = Cap::AtMost(2);
+    let [first, _, third] =
+        [1, 2, 3].map(|sector| scheduler.request(Stage::Pc1, Some(sector), None));
+    scheduler.request(Stage::Pc1, None, None);
     assert_eq!(places(&mut scheduler), [0, 0, 0], "two sectors, and a task of none");
-    assert_eq!(scheduler.explain(third, NOW), [Reason::InFlight { sectors: 2 }]);
+    assert_eq!(scheduler.explain(third, NOW), [Reason::InFlight { sectors: 2, cap: 2 }]);
     scheduler.release(first);
-    scheduler.request(Stage::Pc2, Some(1));
+    scheduler.request(Stage::Pc2, Some(1), None);
     assert_eq!(places(&mut scheduler), [1], "a sector that has begun goes on");
     scheduler.leave(2);
     assert_eq!(places(&mut scheduler), [0]);

@@ -30,7 +30,7 @@ struct Month {
 }
 
 /// Runs with as many sectors as anybody could want.
-fn run(policy: Policy, sectors_in_flight: Option<usize>) -> Month {
+fn run(policy: Policy, sectors_in_flight: Cap) -> Month {
     let staggered = StageLimit { concurrent: Some(28), staggered: Some(5 * MINUTE) };
     let rules = Rules {
         limits: [(Stage::Pc1, staggered)].into(),
@@ -48,7 +48,10 @@ fn run(policy: Policy, sectors_in_flight: Option<usize>) -> Month {
     while now < MONTH {
         while waiting.values().filter(|(stage, ..)| *stage == Stage::Pc1).count() < 2 {
             let sector = supply.next().unwrap();
-            waiting.insert(scheduler.request(Stage::Pc1, Some(sector)), (Stage::Pc1, sector, now));
+            waiting.insert(
+                scheduler.request(Stage::Pc1, Some(sector), None),
+                (Stage::Pc1, sector, now),
+            );
         }
         let (grants, wake) = scheduler.grants(now);
         for grant in grants {
@@ -80,7 +83,8 @@ fn run(policy: Policy, sectors_in_flight: Option<usize>) -> Month {
                 }
                 (stage, _) => {
                     let stage = if stage == Stage::Pc1 { Stage::Pc2 } else { Stage::C2 };
-                    waiting.insert(scheduler.request(stage, Some(sector)), (stage, sector, now));
+                    waiting
+                        .insert(scheduler.request(stage, Some(sector), None), (stage, sector, now));
                 }
             }
         }
@@ -102,19 +106,27 @@ fn longest(month: &Month) -> Duration {
 #[test]
 fn c2_never_starves_and_the_gpus_are_never_idle() {
     for policy in [Policy::default(), Policy::LaterFirst { overtakes: 0 }, Policy::Fifo] {
-        let month = run(policy, Some(60));
+        let month = run(policy, Cap::AtMost(60));
         // But for the first hours, when no sector has got so far.
         assert!(month.sealed > MOST * 97 / 100 && month.sealed <= MOST, "{policy:?} {month:?}");
         // A cap holds pc1 back: whatever waits anywhere is bounded by it.
         assert!(month.longest_queue.values().all(|queue| *queue < 60), "{policy:?} {month:?}");
     }
-    let month = run(Policy::default(), Some(60));
+    let month = run(Policy::default(), Cap::AtMost(60));
     assert!(month.longest_wait[&Stage::C2] <= longest(&month), "{month:?}");
 }
 
 #[test]
+fn the_cap_that_nobody_set_keeps_the_gpus_busy_and_the_queues_short() {
+    let month = run(Policy::default(), Cap::Auto);
+    assert!(month.sealed > MOST * 97 / 100, "{month:?}");
+    // Twice as many sectors as there are slots.
+    assert!(month.longest_queue.values().all(|queue| *queue < 2 * (28 + 2 + 2)), "{month:?}");
+}
+
+#[test]
 fn without_a_cap_queues_grow_before_the_gpus_and_not_before_c2() {
-    let month = run(Policy::default(), None);
+    let month = run(Policy::default(), Cap::Unbounded);
     assert!(month.longest_queue[&Stage::Pc2] > 1_000, "{month:?}");
     assert!(month.longest_queue[&Stage::C2] < 10, "{month:?}");
 }

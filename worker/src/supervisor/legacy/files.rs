@@ -12,7 +12,7 @@ use std::{
 };
 
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     stage::{Job, c1::FileRef, files, proof::SealProof, tree_d, unseal},
 };
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub fn finish(job: &Job, answer: &RawValue) -> Result<Box<RawValue>, TaskError> 
         Job::AddPieces(params) => {
             let output = task::add_pieces(answer)?;
             check_size(&file, params.proof.sector_bytes())?;
-            install(&[(file, params.unsealed_path.clone())])?;
+            durable::install(&[(file, params.unsealed_path.clone())])?;
             write(&output)
         }
         Job::TreeD(params) => {
@@ -84,7 +84,7 @@ pub fn finish(job: &Job, answer: &RawValue) -> Result<Box<RawValue>, TaskError> 
             if built.is_ok_and(|found| found.is_file()) {
                 move_tree_d(params.proof, &cache, &params.cache_dir)?;
             }
-            install(&moves(&cache, &params.cache_dir, names))?;
+            durable::install(&moves(&cache, &params.cache_dir, names))?;
             sweep(job);
             write(&output)
         }
@@ -98,7 +98,7 @@ pub fn finish(job: &Job, answer: &RawValue) -> Result<Box<RawValue>, TaskError> 
             names.extend([files::P_AUX.to_owned(), files::T_AUX.to_owned()]);
             let mut all = moves(&cache, &params.cache_dir, names);
             all.push((file, params.sealed_path.clone()));
-            install(&all)?;
+            durable::install(&all)?;
             sweep(job);
             write(&output)
         }
@@ -110,7 +110,7 @@ pub fn finish(job: &Job, answer: &RawValue) -> Result<Box<RawValue>, TaskError> 
             }
             check_size(&file, size)?;
             let sha256 = digest(&file).map_err(|error| missing(&file, &error))?;
-            install(&[(file, params.out_path.clone())])?;
+            durable::install(&[(file, params.out_path.clone())])?;
             write(&unseal::Output { size, sha256 })
         }
         Job::Echo(_) | Job::C1(_) | Job::Verify(_) => {
@@ -163,28 +163,12 @@ fn move_tree_d(proof: SealProof, from: &Path, to: &Path) -> Result<Bytes32, Task
     File::open(&built)
         .and_then(|file| file.read_exact_at(&mut root, bytes - 32))
         .map_err(|error| missing(&built, &error))?;
-    install(&[(built, to.join(files::TREE_D))])?;
+    durable::install(&[(built, to.join(files::TREE_D))])?;
     Ok(Bytes32(root))
 }
 
 fn moves(from: &Path, to: &Path, names: Vec<String>) -> Vec<(PathBuf, PathBuf)> {
     names.into_iter().map(|name| (from.join(&name), to.join(name))).collect()
-}
-
-/// All files are synced, then all renamed, then their directories synced.
-fn install(moves: &[(PathBuf, PathBuf)]) -> Result<(), TaskError> {
-    for (from, _) in moves {
-        let synced = File::open(from).and_then(|file| file.sync_all());
-        synced.map_err(|error| missing(from, &error))?;
-    }
-    for (from, to) in moves {
-        fs::rename(from, to).map_err(|error| output_error(to, &error))?;
-    }
-    for (_, to) in moves {
-        let synced = to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all());
-        synced.map_err(|error| output_error(to, &error))?;
-    }
-    Ok(())
 }
 
 fn check_size(path: &Path, expected: u64) -> Result<(), TaskError> {
@@ -225,11 +209,11 @@ fn digest(path: &Path) -> io::Result<Bytes32> {
 }
 
 fn missing(path: &Path, error: &io::Error) -> TaskError {
-    TaskError::io(Code::InputUnavailable, format!("cannot read {}", path.display()), error)
+    failure::input("the file", path, error)
 }
 
 fn output_error(path: &Path, error: &io::Error) -> TaskError {
-    TaskError::io(Code::InternalError, format!("cannot write {}", path.display()), error)
+    failure::output("the file", path, error)
 }
 
 fn write(output: &impl Serialize) -> Result<Box<RawValue>, TaskError> {

@@ -47,7 +47,7 @@ pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started,
             Ok(()) => {
                 let identity = Identity { name: NAME.to_owned(), version: String::new() };
                 let offer = offer(spec.id.stage);
-                let link = Connection::Legacy(session);
+                let link = Connection::legacy(session);
                 return Ok(Started { child, link, identity, offer });
             }
             Err(failure) => failure,

@@ -98,7 +98,7 @@ pub struct Session {
     shared: Arc<Shared>,
     /// At most one line for each open task.
     lines: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
-    task_limit: Duration,
+    task_limit: Mutex<Duration>,
 }
 
 impl Session {
@@ -119,11 +119,13 @@ impl Session {
         let (lines, written) = mpsc::unbounded_channel();
         tokio::spawn(write(stdin, written));
         tokio::spawn(read(stdout, shared.clone()));
-        let task_limit = match spec.stuck_after == DEFAULT_STUCK_AFTER {
-            true => TASK_LIMIT,
-            false => spec.stuck_after,
-        };
+        let task_limit = Mutex::new(task_limit(spec));
         Self { shared, lines: Mutex::new(Some(lines)), task_limit }
+    }
+
+    /// Takes over the times of a spec.
+    pub fn tune(&self, spec: &ProcessorSpec) {
+        *self.task_limit.lock().unwrap_or_else(PoisonError::into_inner) = task_limit(spec);
     }
 
     /// Waits for the ready line.
@@ -177,8 +179,8 @@ impl Session {
     /// Waits until the process has to be given up, and says why.
     pub async fn defect(&self) -> String {
         let mut watch = interval(WATCH_INTERVAL);
-        let limit = self.task_limit;
         let why = |state: &mut State| {
+            let limit = *self.task_limit.lock().unwrap_or_else(PoisonError::into_inner);
             if state.oddities > DEFECTIVE_AFTER {
                 return Some(format!("it printed {} lines that are no answers", state.oddities));
             }
@@ -255,6 +257,13 @@ impl Session {
         let answer = answered.await;
         asked.answered = true;
         answer.unwrap_or_else(|_| Err(Lost::Gone("its connection was given up".to_owned())))
+    }
+}
+
+fn task_limit(spec: &ProcessorSpec) -> Duration {
+    match spec.stuck_after == DEFAULT_STUCK_AFTER {
+        true => TASK_LIMIT,
+        false => spec.stuck_after,
     }
 }
 

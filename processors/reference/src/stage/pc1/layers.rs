@@ -8,12 +8,12 @@ use std::{
 };
 
 use sealpipe_protocol::{
-    Bytes32, TaskError,
+    Bytes32, TaskError, durable, failure,
     stage::{files, pc1::Params},
 };
 
 use super::manifest::{Demand, Manifest};
-use crate::{durable, failure, sector_files};
+use crate::sector_files;
 
 /// The name that the library gives a layer until it is complete.
 pub fn half(layer: &Path) -> PathBuf {

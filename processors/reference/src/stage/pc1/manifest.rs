@@ -10,10 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealpipe_protocol::{Bytes32, Code, TaskError};
+use sealpipe_protocol::{Bytes32, Code, TaskError, durable};
 use serde::{Deserialize, Serialize};
-
-use crate::durable;
 
 /// The manifest's file.
 const NAME: &str = "reference-pc1.json";

@@ -13,7 +13,7 @@ use std::{
 
 use filecoin_proofs::MerkleTreeTrait;
 use sealpipe_protocol::{
-    Bytes32, Code, TaskError,
+    Bytes32, Code, TaskError, durable, failure,
     method::LogLevel,
     stage::{
         files,
@@ -24,9 +24,8 @@ use sealpipe_protocol::{
 use self::layers::Layers;
 use super::tree_d;
 use crate::{
-    durable, failure,
     labelling::{Labelling, TICK},
-    parents,
+    library, parents,
     report::{Reporter, ticking},
     sector_files,
     shape::{self, with_tree},
@@ -121,7 +120,7 @@ fn label<Tree: 'static + MerkleTreeTrait>(
     ticking(TICK, tick, || {
         filecoin_proofs::sdr::<_, Tree>(&shape::porep_config(params.proof), &params.cache_dir, &id)
     })
-    .map_err(|error| failure::library(Code::InternalError, "labelling", error.as_ref()))?;
+    .map_err(|error| library::failure(Code::InternalError, "labelling", error.as_ref()))?;
     let finished = record()?;
     if finished == params.proof.n_layers() {
         return Ok(());

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From the errors of files to errors of a task.
+//! From the errors of files to errors of a task, for people.
 
 use std::{
     io::{self, ErrorKind},
     path::Path,
 };
 
-use sealpipe_protocol::{Class, Code, TaskError};
+use crate::{Class, Code, TaskError};
 
 /// What is said when a disk is full.
 pub const DISK_FULL: &str = "free some space on that disk, then run the task again";
@@ -30,7 +30,7 @@ pub fn input(what: &str, path: &Path, error: &io::Error) -> TaskError {
 /// temporary.
 pub fn output(what: &str, path: &Path, error: &io::Error) -> TaskError {
     let shown = format!("cannot write {what} {}", path.display());
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+    if is_exhausted(error.kind()) {
         return TaskError::io(Code::ResourceExhausted, shown, error).hint(DISK_FULL);
     }
     let made = TaskError::io(Code::InternalError, shown, error);
@@ -45,8 +45,23 @@ pub fn output(what: &str, path: &Path, error: &io::Error) -> TaskError {
     }
 }
 
-/// Memory that the system does not give.
-pub fn memory(bytes: u64, error: &io::Error) -> TaskError {
-    TaskError::io(Code::ResourceExhausted, format!("no memory for {bytes} bytes of labels"), error)
-        .hint("lower the entry's `concurrent`, or give it more memory or huge pages")
+/// Whether a disk or the memory is full.
+pub fn is_exhausted(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::OutOfMemory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_temporary_and_anything_else_is_not() {
+        let full = io::Error::from(ErrorKind::StorageFull);
+        let made = output("tree-d", Path::new("/x"), &full);
+        assert_eq!(made.known_code(), Some(Code::ResourceExhausted));
+        assert_eq!(made.data.class, Class::Temporary);
+        assert!(made.data.hint.is_some());
+        let denied = io::Error::from(ErrorKind::PermissionDenied);
+        assert_eq!(output("tree-d", Path::new("/x"), &denied).data.class, Class::Permanent);
+    }
 }

@@ -15,7 +15,6 @@ use tokio::{
     process::Command,
 };
 
-use super::Failure;
 use crate::{
     config::{Processors, program::REFERENCE},
     event::{Event, Observer},
@@ -24,6 +23,26 @@ use crate::{
 
 /// Longest piece of the program's stderr that is shown, in bytes.
 const MAX_SHOWN_BYTES: u64 = 16 * 1024;
+
+/// Where the network's parameters come from.
+const FETCH: &str = "fetch them with `lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' \
+     `paramfetch`, and point FIL_PROOFS_PARAMETER_CACHE at their directory";
+
+/// Why a proof's parameters are not there, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ParametersError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl ParametersError {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+}
 
 /// What `sealpipe-reference params status --json` says.
 #[derive(Deserialize)]
@@ -48,7 +67,7 @@ pub async fn ensure(
     processors: &Processors,
     worker_dir: &Path,
     observer: &Observer,
-) -> Result<(), Failure> {
+) -> Result<(), ParametersError> {
     let program = worker_dir.join(REFERENCE);
     if !program.exists() {
         // Another program proves; it knows where its parameters are.
@@ -62,14 +81,13 @@ pub async fn ensure(
         ask(&program, &["params", "status", "--size", size, "--json"], &envs).await?;
     match status.state.as_str() {
         "present" => Ok(()),
-        _ if !proof.is_test_size() => Err(Failure::new(format!(
-            "the Groth16 parameters of {size} sectors are {} in {}",
-            status.state, status.path
-        ))
-        .hint(
-            "fetch them with `lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or \
-             filecoin-proofs' `paramfetch`, and point FIL_PROOFS_PARAMETER_CACHE at their directory",
-        )),
+        _ if !proof.is_test_size() => Err(ParametersError {
+            message: format!(
+                "the Groth16 parameters of {size} sectors are {} in {}",
+                status.state, status.path
+            ),
+            hint: Some(FETCH.to_owned()),
+        }),
         _ => make(&program, size, &envs, observer).await,
     }
 }
@@ -87,9 +105,9 @@ async fn ask<T: DeserializeOwned>(
     program: &Path,
     args: &[&str],
     envs: &BTreeMap<String, String>,
-) -> Result<T, Failure> {
+) -> Result<T, ParametersError> {
     let shown = format!("{} {}", program.display(), args.join(" "));
-    let failed = |what: String| Failure::new(format!("`{shown}` failed: {what}"));
+    let failed = |what: String| ParametersError::new(format!("`{shown}` failed: {what}"));
     let output = command(program, args, envs).output().await.map_err(|e| failed(e.to_string()))?;
     // The exit code only repeats what the answer says.
     serde_json::from_slice(&output.stdout).map_err(|error| {
@@ -103,10 +121,10 @@ async fn make(
     size: &str,
     envs: &BTreeMap<String, String>,
     observer: &Observer,
-) -> Result<(), Failure> {
+) -> Result<(), ParametersError> {
     let args = ["params", "make", "--size", size, "--json"];
     let failed = |what: String| {
-        Failure::new(format!("the parameters of {size} sectors cannot be made: {what}"))
+        ParametersError::new(format!("the parameters of {size} sectors cannot be made: {what}"))
     };
     let mut child = command(program, &args, envs).spawn().map_err(|e| failed(e.to_string()))?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {

@@ -4,17 +4,17 @@
 //! renamed into place, and the directory synced.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs::{self, File},
     io::{self, BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
-use sealpipe_protocol::{Code, TaskError};
+use crate::{Code, TaskError, failure};
 
-use crate::failure;
-
-/// Writes `path` through `write`, which gets a file beside it; nothing is left there on failure.
+/// Writes `path` through `write`, which gets a file beside it, open for reading too; nothing is left
+/// there on failure.
 ///
 /// # Errors
 /// What `write` says, and what the disk says.
@@ -24,7 +24,8 @@ pub fn write_file<T>(
 ) -> Result<T, TaskError> {
     let failed = |error: io::Error| failure::output("the file", path, &error);
     let beside = Beside(beside(path));
-    let file = File::create(&beside.0).map_err(failed)?;
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&beside.0);
+    let file = file.map_err(failed)?;
     let value = write(&file)?;
     file.sync_all().map_err(failed)?;
     fs::rename(&beside.0, path).map_err(failed)?;
@@ -54,11 +55,20 @@ pub fn install(files: &[(PathBuf, PathBuf)]) -> Result<(), TaskError> {
     for (from, to) in files {
         sync_file(from).map_err(|error| failure::output("the file", to, &error))?;
     }
+    install_synced(files)
+}
+
+/// [`install`] for files that are synced already.
+///
+/// # Errors
+/// What the disk says.
+pub fn install_synced(files: &[(PathBuf, PathBuf)]) -> Result<(), TaskError> {
     for (from, to) in files {
         rename_or_copy(from, to).map_err(|error| failure::output("the file", to, &error))?;
     }
-    for (_, to) in files {
-        sync_parent(to).map_err(|error| failure::output("the file", to, &error))?;
+    let parents: BTreeSet<_> = files.iter().filter_map(|(_, to)| to.parent()).collect();
+    for parent in parents {
+        sync_dir(parent).map_err(|error| failure::output("in", parent, &error))?;
     }
     Ok(())
 }
@@ -86,8 +96,8 @@ pub fn sweep(path: &Path) {
     };
 }
 
-/// Refuses to begin what would fill the disk of `dir`: the library writes through mappings, so that
-/// a full disk would kill this process.
+/// Refuses to begin what would fill the disk of `dir`. Who writes through mappings is killed by a
+/// full disk, and all others lose what they have done so far.
 ///
 /// # Errors
 /// [`Code::ResourceExhausted`] when fewer than `bytes` are free.
@@ -188,7 +198,11 @@ fn rename_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+/// Makes sure that the names in the directory of `path` survive power loss.
+///
+/// # Errors
+/// What the disk says.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_dir)
 }
 

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One run of the plan: a command from its start to its end, and to the end of all that it left.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    mount::{MountFlags, mount, mount_remount},
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait},
+};
+use serde_json::{Value, json};
+
+use crate::look::{Seen, living};
+
+/// How often processes are looked at. Looking takes its time too on a machine that is emulated.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a run may take; the host gives up no sooner.
+const RUN_WITHIN: Duration = Duration::from_secs(600);
+
+/// How long what a run leaves behind is watched.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The unified control groups.
+const GROUPS: &str = "/sys/fs/cgroup";
+
+/// The group that a command is started in, as a service manager would.
+const SERVICE: &str = "/sys/fs/cgroup/sealpipe.service";
+
+/// Runs what is planned and reports it.
+pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
+    let name = planned["name"].as_str().expect("a run has a name");
+    let groups = planned["controlGroups"].as_str().expect("a run says which control groups");
+    control_groups(groups);
+    let (out, err) = (format!("/tmp/{name}.out"), format!("/tmp/{name}.err"));
+    let mut command = command(planned, groups);
+    command.stdin(Stdio::null());
+    command.stdout(File::create(&out).expect("/tmp is writable"));
+    command.stderr(File::create(&err).expect("/tmp is writable"));
+    let started = Instant::now();
+    let pid = command.spawn().expect("the image has the program").id().cast_signed();
+    let killed_at = planned["killAt"].as_object();
+    let mut seen = Seen::default();
+    let status = loop {
+        seen.look();
+        if let Some(status) = reap(pid) {
+            break Some(status);
+        }
+        if killed_at.is_some_and(|at| at.iter().all(|(path, text)| holds(path, text))) {
+            let pid = Pid::from_raw(pid).expect("a process has an id");
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if started.elapsed() > RUN_WITHIN {
+            break None;
+        }
+        sleep(LOOK_EVERY);
+    };
+    let ended = Instant::now();
+    let mut left = living();
+    let left_at_once = left.len();
+    while !left.is_empty() && ended.elapsed() < GONE_WITHIN {
+        sleep(LOOK_EVERY);
+        reap(0);
+        left = living();
+    }
+    for process in seen.reports() {
+        report(json!({ "run": name, "process": process }));
+    }
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    report(json!({
+        "run": name,
+        "ended": {
+            "code": status.and_then(WaitStatus::exit_status),
+            "signal": status.and_then(WaitStatus::terminating_signal),
+            "stdout": text(&out),
+            "stderr": text(&err),
+            "leftAtOnce": left_at_once,
+            "left": left,
+            "groups": groups_left(),
+        },
+    }));
+}
+
+fn command(planned: &Value, groups: &str) -> Command {
+    let words = |member: &str| {
+        let words = planned[member].as_array().into_iter().flatten();
+        words.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let line = words("command");
+    let mut command = match groups {
+        "none" => Command::new(&line[0]),
+        _ => {
+            let mut enter = Command::new("/proc/self/exe");
+            enter.arg("enter").arg(&line[0]);
+            enter
+        }
+    };
+    command.args(&line[1..]).current_dir("/tmp").env_clear();
+    command.envs(words("environment").iter().filter_map(|v| v.split_once('=')));
+    command
+}
+
+/// Enters the service's group and becomes the program that the arguments name.
+pub fn enter() -> ! {
+    let args: Vec<_> = std::env::args().skip(2).collect();
+    fs::write(Path::new(SERVICE).join("cgroup.procs"), "0").expect("the group takes processes");
+    panic!("{}: {}", args[0], Command::new(&args[0]).args(&args[1..]).exec());
+}
+
+/// Makes the control groups that a run finds: none at all, a group that is the command's to divide,
+/// or one that it sees and may not change.
+fn control_groups(which: &str) {
+    if which == "none" {
+        return;
+    }
+    let none = MountFlags::empty();
+    if !Path::new(GROUPS).join("cgroup.procs").exists() {
+        mount("cgroup2", GROUPS, "cgroup2", none, None).expect("the kernel has control groups");
+        fs::write(Path::new(GROUPS).join("cgroup.subtree_control"), "+cpuset +cpu")
+            .expect("the kernel has the controllers");
+    }
+    mount_remount(GROUPS, none, "").expect("a mount can be made writable");
+    match which {
+        "delegated" => fs::create_dir_all(SERVICE).expect("groups can be made"),
+        // The command is started in the group before it is protected.
+        _ => panic!("there are no control groups {which:?}"),
+    }
+}
+
+/// The groups below the service's that are there, by their paths.
+fn groups_left() -> Vec<String> {
+    let mut found = Vec::new();
+    collect(Path::new(SERVICE), &mut found);
+    found
+}
+
+fn collect(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            found.push(entry.path().display().to_string());
+            collect(&entry.path(), found);
+        }
+    }
+}
+
+fn holds(path: &str, text: &Value) -> bool {
+    let text = text.as_str().expect("what a file has to hold is text");
+    fs::read_to_string(path).is_ok_and(|content| content.contains(text))
+}
+
+/// Reaps everything that has ended: the first process inherits what others leave. Gives the status
+/// of `awaited` if it is among them.
+fn reap(awaited: i32) -> Option<WaitStatus> {
+    let mut found = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid.as_raw_nonzero().get() == awaited {
+            found = Some(status);
+        }
+    }
+    found
+}
