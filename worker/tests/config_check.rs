@@ -46,7 +46,7 @@ c2[0]   2,5,8,11,14,17,20,23,26,29,32,35,42-47     -     -      gpu1   0    /opt
 c2[1]   50,53,56,59,62,65,68,71,74,77,80,83,90-95  -     -      gpu2   1    /opt/sealpipe-c2 processor c2
 at most at once: pc1 28, pc2 2, c2 2
 locks: gpu1 1, gpu2 1
-without an entry, served on first use: echo, add_pieces, tree_d, c1, verify, unseal
+implied, one sealpipe-reference each from its first use: echo, add_pieces, tree_d, c1, verify, unseal
 cores that no entry needs: 38,41,86,89
 memory at most: 2 TiB of 2 TiB (28 pc1 of 64 GiB, 2 c2 of 128 GiB)
 "

@@ -38,7 +38,7 @@ pub(super) fn text(config: &Config, host: &Host<'_>) -> String {
     push_list(&mut text, "static tree_d", files);
     push_list(
         &mut text,
-        "without an entry, served on first use",
+        "implied, one sealpipe-reference each from its first use",
         processors.implied().map(|stage| stage.to_string()),
     );
     if let Some(hardware) = host.known() {
