@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tables, sizes and spans of time for people.
+//! Tables and spans of time for people.
 
 /// Columns under their headers, two spaces apart; nothing when there are no rows.
 pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String {
@@ -39,20 +39,6 @@ fn columns(rows: &[&[String]], is_right: impl Fn(usize) -> bool) -> String {
     text
 }
 
-/// Bytes: `512 B`, `1.5 GiB`.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, next);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
-}
-
 /// A span of time in two units at most: `5s`, `3m 20s`, `12d 4h`.
 pub fn span(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
@@ -80,12 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_spans_are_short() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(32 << 30), "32.0 GiB");
-        assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+    fn spans_are_short() {
         assert_eq!(span(999), "0s");
         assert_eq!(span(200_000), "3m 20s");
         assert_eq!(span(3_600_000), "1h 00m");
