@@ -2,10 +2,12 @@
 
 //! What happens, for whoever shows it or writes it down.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sealpipe_protocol::{Stage, method::LogLevel};
 use serde::Serialize;
+
+use crate::supervisor::Placed;
 
 /// Something happened. As JSON, a line of the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -21,7 +23,12 @@ pub enum Event {
         max_concurrent: u32,
         device: Option<String>,
         implied: bool,
+        placed: Placed,
     },
+    /// A process, or a thread of it, runs where it was not told to. Said once, until it is back.
+    ProcessorMisplaced { processor: String, pid: i32, mismatch: String },
+    /// Whether processors are held in control groups: in those below `dir`, or why not.
+    ControlGroups { dir: Option<PathBuf>, reason: Option<String> },
     /// A process is gone that should not be.
     ProcessorDied { processor: String, pid: i32, reason: String, last_words: Vec<String> },
     /// It is started again after a while.

@@ -21,6 +21,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::failure::Failure;
+use crate::supervisor::guardian::{self, Worker};
 
 /// Exit codes of `sealpipe`.
 pub mod exit {
@@ -57,6 +58,13 @@ enum Command {
     Verify(verify::VerifyArgs),
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
+    /// Watch over the processes of a worker; it starts this by itself
+    #[command(hide = true)]
+    Guardian {
+        /// The worker
+        #[arg(long)]
+        worker: Worker,
+    },
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -77,6 +85,9 @@ pub fn main() -> ExitCode {
             check::run(&args, &dir, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
+        Command::Guardian { worker } => guardian::watch(worker)
+            .map(|()| exit::OK)
+            .map_err(|error| Failure::new(format!("cannot watch: {error}"))),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

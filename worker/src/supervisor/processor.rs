@@ -23,6 +23,7 @@ use super::{
     connection::{Condemned, Connection, Dialect},
     handshake::{self, Started},
     lifecycle::{self, Life, Lifecycle},
+    placed::{Placed, Watch},
 };
 use crate::event::{Event, Observer, millis};
 
@@ -69,6 +70,8 @@ pub struct Ready {
     pub offer: StageOffer,
     /// Its process id.
     pub pid: i32,
+    /// What holds it to its cpus.
+    pub placed: Placed,
 }
 
 /// How an entry has fared so far.
@@ -351,9 +354,11 @@ impl Supervisor {
             max_concurrent: offer.max_concurrent,
             device: offer.device.clone(),
             implied: self.id.index.is_none(),
+            placed: child.placed().clone(),
         });
-        let since = Instant::now();
-        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid }));
+        let _watch = Watch::over(child.pid(), &self.shared.spec(), self.observer.clone());
+        let (since, placed) = (Instant::now(), child.placed().clone());
+        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid, placed }));
         // It may have been changed while the process was starting.
         link.tune(&self.shared.spec());
         let reason = loop {
