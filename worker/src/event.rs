@@ -2,12 +2,16 @@
 
 //! What happens, for whoever shows it or writes it down.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use sealpipe_protocol::{Stage, method::LogLevel};
 use serde::Serialize;
 
-use crate::supervisor::Placed;
+use crate::{pipeline::sector::Randomness, supervisor::Placed};
 
 /// Something happened. As JSON, a line of the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -86,6 +90,26 @@ pub enum Event {
     ParametersMade { size: String },
     /// The worker is told to stop.
     Stopping { reason: String },
+    /// A daemon is ready.
+    DaemonStarted { pid: u32, program: String, sectors: usize },
+    /// Its processors are gone, and so is it in a moment.
+    DaemonStopped { reason: String },
+    /// Nothing starts any more, by the word of a person.
+    Paused,
+    /// … and no longer so.
+    Resumed,
+    /// What runs is finished, and then the daemon ends.
+    Draining,
+    /// The processors have taken over another configuration.
+    Reloaded { changes: Vec<String> },
+    /// They have not, and nothing has changed.
+    ReloadFailed { reason: String },
+    /// Jobs were submitted.
+    Submitted { sectors: Vec<String> },
+    /// A job stands somewhere else, by the word for it.
+    SectorMoved { sector: String, state: String, reason: Option<String> },
+    /// A command was asked for a ticket or a seed.
+    Asked { sector: String, what: Randomness, answer: Option<String>, delay_ms: Option<u64> },
 }
 
 impl Event {
@@ -96,7 +120,9 @@ impl Event {
             | Self::StageProgress { sector, .. }
             | Self::StageFinished { sector, .. }
             | Self::StageRetried { sector, .. }
-            | Self::StageSkipped { sector, .. } => Some(sector),
+            | Self::StageSkipped { sector, .. }
+            | Self::SectorMoved { sector, .. }
+            | Self::Asked { sector, .. } => Some(sector),
             _ => None,
         }
     }
@@ -116,6 +142,11 @@ impl Observer {
     pub fn tell(&self, event: &Event) {
         (self.0)(event);
     }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Milliseconds of a duration, as events and results give them.

@@ -5,12 +5,16 @@
 //!
 //! It decides; processors compute. It links no proofs library and no CUDA.
 
+pub mod check;
 pub mod cli;
+mod commitment;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod event;
 pub mod fleet;
 pub mod hardware;
+mod journal;
 pub mod pipeline;
 pub mod scheduler;
 pub mod supervisor;
-pub mod topology;

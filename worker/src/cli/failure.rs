@@ -4,9 +4,11 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
+use sealpipe_protocol::error::ErrorData;
+
 use super::exit;
 use crate::{
-    pipeline::{drive::DriveError, store::StoreError},
+    pipeline::{parameters::ParametersError, store::StoreError, task::DriveError},
     supervisor::StartError,
 };
 
@@ -38,6 +40,20 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds lines below the message.
+    #[must_use]
+    pub fn lines(mut self, lines: Vec<String>) -> Self {
+        self.details.extend(lines);
+        self
+    }
+
+    /// Adds what an error of a task carries.
+    #[must_use]
+    pub fn caused(self, data: ErrorData) -> Self {
+        let made = self.lines(data.causes);
+        Self { hint: data.hint, ..made }
     }
 
     fn details(mut self, title: &str, lines: &[String]) -> Self {
@@ -79,12 +95,20 @@ impl From<Arc<StartError>> for Failure {
     }
 }
 
+impl From<ParametersError> for Failure {
+    fn from(error: ParametersError) -> Self {
+        Self { hint: error.hint, ..Self::new(error.message) }
+    }
+}
+
 impl From<DriveError> for Failure {
     fn from(error: DriveError) -> Self {
         match error {
             DriveError::Store(error) => error.into(),
             DriveError::Start(error) => error.into(),
-            DriveError::Stage { stage, error } => {
+            DriveError::Parameters(error) => error.into(),
+            DriveError::Stopping => Self::interrupted(),
+            DriveError::Stage { stage, error, .. } => {
                 let made = Self::new(format!("stage `{stage}` failed: {}", error.message));
                 let made = made.details("caused by:", &error.data.causes);
                 Self { hint: error.data.hint, ..made }

@@ -5,14 +5,22 @@
 //! Results go to stdout; progress, warnings and errors to stderr.
 
 pub mod check;
-mod commitment;
+mod daemon;
+mod drain;
+mod explain;
 mod failure;
-mod journal;
-mod parameters;
+pub mod hwinfo;
+pub mod machine;
+mod reload;
 mod report;
+mod run;
 mod seal;
 mod session;
 mod show;
+mod status;
+mod steer;
+mod submit;
+mod table;
 mod unseal;
 mod verify;
 
@@ -46,7 +54,11 @@ Examples:
   sealpipe seal --size 2KiB --out cc/                        seal committed capacity
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
-  sealpipe check worker.toml                                 what is wrong with a configuration")]
+  sealpipe check worker.toml                                 what is wrong with a configuration
+  sealpipe run --config worker.toml                          work on what is submitted, for months
+  sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
+  sealpipe status --watch                                    what it does
+  sealpipe hwinfo                                            what this machine has")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -65,6 +77,18 @@ enum Command {
         #[arg(long)]
         worker: Worker,
     },
+    Run(run::RunArgs),
+    Submit(Box<submit::SubmitArgs>),
+    Status(status::StatusArgs),
+    Explain(explain::ExplainArgs),
+    Cancel(steer::CancelArgs),
+    Retry(steer::RetryArgs),
+    Pause(steer::PauseArgs),
+    Resume(steer::ResumeArgs),
+    Seed(steer::SeedArgs),
+    Drain(drain::DrainArgs),
+    Reload(reload::ReloadArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -88,6 +112,18 @@ pub fn main() -> ExitCode {
         Command::Guardian { worker } => guardian::watch(worker)
             .map(|()| exit::OK)
             .map_err(|error| Failure::new(format!("cannot watch: {error}"))),
+        Command::Run(args) => run::run(args),
+        Command::Submit(args) => submit::run(*args),
+        Command::Status(args) => status::run(args),
+        Command::Explain(args) => explain::run(args),
+        Command::Cancel(args) => steer::cancel(args),
+        Command::Retry(args) => steer::retry(args),
+        Command::Pause(args) => steer::pause(args),
+        Command::Resume(args) => steer::resume(args),
+        Command::Seed(args) => steer::seed(args),
+        Command::Drain(args) => drain::run(args),
+        Command::Reload(args) => reload::run(args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

@@ -7,10 +7,8 @@ use std::fmt::Write as _;
 use sealpipe_protocol::Bytes32;
 use serde::Serialize;
 
-use super::{
-    commitment::{data_cid, replica_cid},
-    show::seconds,
-};
+use super::show::seconds;
+use crate::commitment::{data_cid, replica_cid};
 use crate::pipeline::{record::StageRecord, steps::STAGES, store::SectorDir};
 
 /// A commitment in both of its forms.
@@ -38,8 +36,8 @@ pub struct Report<'a> {
     proof_type: String,
     prover_id: Bytes32,
     sector_number: u64,
-    ticket: Bytes32,
-    seed: Bytes32,
+    ticket: Option<Bytes32>,
+    seed: Option<Bytes32>,
     comm_d: Option<Commitment>,
     comm_r: Option<Commitment>,
     replica_id: Option<Bytes32>,

@@ -8,14 +8,12 @@ use std::{
     sync::Arc,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sealpipe_protocol::{Bytes32, Stage, stage::proof::SealProof};
 use tokio::task::JoinSet;
 
 use super::{
     Failure, exit,
-    journal::Journals,
-    parameters,
     report::{self, Report},
     session::{self, load_config},
     show::{self, Detail},
@@ -25,12 +23,15 @@ use super::{
 use crate::{
     config::Config,
     event::Observer,
-    fleet::Fleet,
+    fleet::{Fleet, Patience},
+    journal::Journals,
     pipeline::{
-        drive::{DriveError, Driver, drive},
-        sector::{Prover, Sector, lay_out, practice_randomness},
+        drive::{Plain, drive},
+        parameters,
+        sector::{Keep, Prover, Randomness, Sector, lay_out, practice_randomness},
         steps::STAGES,
         store::{self, SectorDir},
+        task::{DriveError, Driver},
     },
 };
 
@@ -109,14 +110,6 @@ pub struct SealArgs {
     verbose: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Keep {
-    /// What later proofs need: sealed, p_aux, t_aux, tree-r-last
-    Needed,
-    /// Everything
-    All,
-}
-
 fn parse_until(text: &str) -> Result<Stage, String> {
     STAGES.iter().copied().find(|stage| stage.name() == text).ok_or_else(|| {
         let names: Vec<_> = STAGES.iter().map(|stage| stage.name()).collect();
@@ -166,8 +159,8 @@ fn sectors(args: &SealArgs) -> Result<Vec<(Sector, PathBuf)>, Failure> {
             proof: args.size,
             prover: args.prover_id.map_or(args.miner, Prover::Raw),
             number,
-            ticket: args.ticket.unwrap_or_else(|| practice_randomness("ticket")),
-            seed: args.seed.unwrap_or_else(|| practice_randomness("seed")),
+            ticket: args.ticket.or_else(|| Some(practice_randomness(Randomness::Ticket))),
+            seed: args.seed.or_else(|| Some(practice_randomness(Randomness::Seed))),
             pieces: pieces.clone(),
         };
         let dir = match args.count {
@@ -201,22 +194,25 @@ async fn seal_all(
     sectors: Vec<(Sector, PathBuf)>,
     fleet: Arc<Fleet>,
     observer: &Observer,
-    journals: &Journals,
+    journals: &Arc<Journals>,
 ) -> Result<Vec<SectorDir>, Failure> {
-    let unproven = sectors.iter().any(|(_, dir)| !store::is_proven(dir));
+    let proven = |dir: &Path| store::peek(dir).is_some_and(|r| r.results.proof.is_some());
+    let unproven = sectors.iter().any(|(_, dir)| !proven(dir));
     if args.until >= Stage::C2 && unproven {
         parameters::ensure(args.size, &config.processors, &worker_dir()?, observer).await?;
     }
     let static_tree_d = config.processors.static_tree_d.clone();
-    let driver = Driver { fleet, observer: observer.clone(), static_tree_d };
+    let patience = Patience::UntilGivenUp;
+    let driver = Driver { fleet, observer: observer.clone(), patience, static_tree_d };
     let mut sealing = JoinSet::new();
     for (index, (sector, dir)) in sectors.into_iter().enumerate() {
         let mut dir = SectorDir::open_or_create(&dir, sector)?;
-        journals.add(&dir)?;
+        let writing = journals.add(&dir)?;
         let driver = driver.clone();
         let (until, keep) = (args.until, args.keep);
         sealing.spawn(async move {
             let sealed = seal_one(&driver, &mut dir, until, keep).await;
+            drop(writing);
             (index, sealed.map(|()| dir))
         });
     }
@@ -243,7 +239,8 @@ async fn seal_one(
     until: Stage,
     keep: Keep,
 ) -> Result<(), DriveError> {
-    drive(driver, dir, until).await?;
+    let journey = driver.fleet.begin_sector(&dir.record.sector.name(), None);
+    drive(driver, dir, &journey, None, until, &mut Plain::default()).await?;
     let proven = dir.record.results.valid == Some(true);
     if proven && keep == Keep::Needed {
         dir.finalize()?;

@@ -34,13 +34,19 @@ pub enum Detail {
     Verbose,
     /// Only what goes wrong.
     Quiet,
+    /// What a daemon says: a line a stage, and nothing of its progress, which `status` shows.
+    Service {
+        /// Processors' log lines as well.
+        verbose: bool,
+    },
 }
 
 /// An observer that shows events on stderr.
 pub fn on_stderr(detail: Detail) -> Observer {
     let shown = Show {
         bars: MultiProgress::new(),
-        terminal: stderr().is_terminal() && detail != Detail::Quiet,
+        terminal: stderr().is_terminal()
+            && !matches!(detail, Detail::Quiet | Detail::Service { .. }),
         detail,
         running: Mutex::default(),
         told: Mutex::default(),
@@ -74,7 +80,7 @@ impl Show {
     }
 
     fn detail_line(&self, text: &str) {
-        if self.detail == Detail::Verbose {
+        if matches!(self.detail, Detail::Verbose | Detail::Service { verbose: true }) {
             self.line(text);
         }
     }
@@ -118,7 +124,7 @@ impl Show {
 
     /// Off a terminal: a line now and then, so that nobody takes a long stage for a hang.
     fn progress_line(&self, key: &str, title: &str, phase: &str, done: u64, total: u64) {
-        if self.is_due(key) {
+        if !matches!(self.detail, Detail::Service { .. }) && self.is_due(key) {
             let percent = done.saturating_mul(100) / total.max(1);
             self.stage_line(&format!("{title} {phase}, {percent}%"));
         }
@@ -185,6 +191,49 @@ impl Show {
                 self.stage_line(&format!("{} made", parameters_title(size)));
             }
             Event::Stopping { reason } => self.line(&format!("{reason}: stopping the processors")),
+            other => self.daemon_event(other),
+        }
+    }
+
+    fn daemon_event(&self, event: &Event) {
+        match event {
+            Event::DaemonStarted { pid, sectors, .. } => {
+                let waiting = match sectors {
+                    0 => String::new(),
+                    1 => ", goes on with 1 sector".to_owned(),
+                    n => format!(", goes on with {n} sectors"),
+                };
+                self.line(&format!("ready, pid {pid}{waiting}"));
+            }
+            Event::DaemonStopped { .. } => self.line("stopped"),
+            Event::Paused => self.line("paused: what runs is finished, nothing starts"),
+            Event::Resumed => self.line("resumed"),
+            Event::Draining => {
+                self.line("draining: what runs is finished, and then the daemon ends")
+            }
+            Event::Reloaded { changes } => {
+                changes.iter().for_each(|change| self.line(&format!("reloaded: {change}")));
+            }
+            Event::ReloadFailed { reason } => {
+                self.line(&format!("warning: the configuration was not reloaded: {reason}"));
+            }
+            Event::Submitted { sectors } => match sectors.as_slice() {
+                [first, .., last] => {
+                    self.line(&format!("{} sectors submitted: {first} to {last}", sectors.len()));
+                }
+                [one] => self.line(&format!("{one} submitted")),
+                [] => {}
+            },
+            Event::SectorMoved { sector, state, reason } => {
+                let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+                let warning = if state == "failed" { "warning: " } else { "" };
+                self.line(&format!("{warning}{sector} {state}{}", reason.unwrap_or_default()));
+            }
+            Event::Asked { sector, what, answer, delay_ms: Some(delay_ms) } => {
+                let answer = answer.as_deref().unwrap_or_default();
+                let delay = seconds(*delay_ms);
+                self.detail_line(&format!("{sector}: no {what} yet, asking in {delay}: {answer}"));
+            }
             other => self.processor_event(other),
         }
     }
@@ -228,7 +277,12 @@ impl Show {
                 self.stage_line(&format!("{processor} starts again in {}", seconds(*delay_ms)));
             }
             Event::ProcessorDegraded { processor, reason } => {
-                self.detail_line(&format!("{processor} is degraded: {reason}"));
+                let text = format!("{processor} is degraded: {reason}");
+                match self.detail {
+                    // Nobody waits for it who would be told.
+                    Detail::Service { .. } => self.line(&format!("warning: {text}")),
+                    _ => self.detail_line(&text),
+                }
             }
             Event::ProcessorStopped { processor, pid, killed } if *killed => {
                 self.line(&format!("warning: {processor} (pid {pid}) did not stop and was killed"));

@@ -25,9 +25,9 @@ use super::{
     verify::write_out,
 };
 use crate::pipeline::{
-    drive::{Task, run_task, task_id},
     sector::Sector,
-    store::{SectorDir, StoreError},
+    store::SectorDir,
+    task::{Driver, Passing, Task, run_task, task_id},
 };
 
 /// Get the data of a sealed sector back
@@ -95,12 +95,8 @@ pub fn run(args: UnsealArgs) -> Result<u8, Failure> {
     session::run(&config, &observer, async |fleet| {
         let id = task_id(&sector, Stage::Unseal).map_err(|e| Failure::new(e.to_string()))?;
         let task = Task { sector: &sector, id, journey: None, job: Job::Unseal(params) };
-        let mut attempt = 0;
-        let mut begin = |_: &str| -> Result<u32, StoreError> {
-            attempt += 1;
-            Ok(attempt)
-        };
-        run_task(&fleet, &task, &mut begin, &observer).await?;
+        let driver = Driver::attended(fleet, &observer);
+        run_task(&driver, &task, None, &mut Passing::<unseal::Output>::new(Stage::Unseal)).await?;
         Ok(())
     })?;
     if raw != output {
@@ -126,7 +122,8 @@ fn unseal_params(
 ) -> Result<unseal::Params, Failure> {
     let record = &dir.record;
     let sealed_path = dir.layout.sealed();
-    let (Some(comm_d), true) = (record.results.comm_d, sealed_path.exists()) else {
+    let known = record.results.comm_d.zip(record.sector.ticket);
+    let (Some((comm_d, ticket)), true) = (known, sealed_path.exists()) else {
         return Err(Failure::new(format!("{} holds no replica yet", dir.layout.dir().display()))
             .hint("run the `sealpipe seal` command that began it to go on"));
     };
@@ -134,7 +131,7 @@ fn unseal_params(
         proof: record.sector.proof,
         prover_id: record.sector.prover.id(),
         sector_number: record.sector.number,
-        ticket: record.sector.ticket,
+        ticket,
         comm_d,
         sealed_path,
         cache_dir: dir.layout.cache(),

@@ -14,9 +14,9 @@ use super::{
     show::{self, Detail},
 };
 use crate::pipeline::{
-    drive::{Task, run_task, task_id},
     steps,
-    store::{SectorDir, StoreError},
+    store::SectorDir,
+    task::{Driver, Passing, Task, run_task, task_id},
 };
 
 /// Check the proof of a sealed sector
@@ -49,17 +49,10 @@ pub fn run(args: VerifyArgs) -> Result<u8, Failure> {
     let valid = session::run(&config, &observer, async |fleet| {
         let id = task_id(&sector, Stage::Verify).map_err(|e| Failure::new(e.to_string()))?;
         let task = Task { sector: &sector, id, journey: None, job };
-        let mut attempt = 0;
-        let mut begin = |_: &str| -> Result<u32, StoreError> {
-            attempt += 1;
-            Ok(attempt)
-        };
-        let (_, result, _) = run_task(&fleet, &task, &mut begin, &observer).await?;
-        let output: verify::Output =
-            serde_json::from_str(result.output.get()).map_err(|error| {
-                Failure::new(format!("the answer of `verify` does not fit: {error}"))
-            })?;
-        Ok(output.valid)
+        let driver = Driver::attended(fleet, &observer);
+        let mut once = Passing::<verify::Output>::new(Stage::Verify);
+        run_task(&driver, &task, None, &mut once).await?;
+        Ok(once.output.is_some_and(|output| output.valid))
     })?;
     dir.record.results.valid = Some(valid);
     let report = Report::new(&dir);

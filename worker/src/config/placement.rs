@@ -5,6 +5,7 @@
 use sealpipe_protocol::placement::CpuList;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
     entry::Entry,
@@ -77,7 +78,7 @@ pub(super) fn read_cgroup(entry: &mut Entry, field: &Field<'_>, found: &mut Diag
                 } else {
                     let (path, name) = (quoted(&field.path), quoted(name));
                     let message = format!("{path} is {name}, which names no control group");
-                    found.warning(field.span(), message).hint = Some(format!(
+                    found.say(Code::GroupName, field.span(), message).hint = Some(format!(
                         "{} is taken; a name has letters, digits, `-`, `_` and `.`",
                         quoted(DEFAULT_GROUP)
                     ));
@@ -110,7 +111,7 @@ fn read_group_weight(field: &Field<'_>, found: &mut Diagnostics) -> Option<u32> 
     let weight = field.count(found)?;
     if !WEIGHTS.contains(&weight) {
         let message = format!("{} is {weight}, expected 1 to 10000", quoted(&field.path));
-        found.error(field.span(), message).hint =
+        found.say(Code::OutOfRange, field.span(), message).hint =
             Some("the kernel's own is 100; twice that is twice the time".to_owned());
         return None;
     }
@@ -123,7 +124,7 @@ fn read_cpuset(field: &Field<'_>, found: &mut Diagnostics) -> Option<CpuList> {
         Ok(cpus) => Some(cpus),
         Err(error) => {
             let message = format!("{} is {}: {error}", quoted(&field.path), quoted(text));
-            found.error(field.span(), message);
+            found.say(Code::CpuList, field.span(), message);
             None
         }
     }
@@ -136,7 +137,7 @@ pub(super) fn read_numa_preferred(entry: &mut Entry, field: &Field<'_>, found: &
     if let Some(node @ ..0) = entry.numa_preferred {
         let path = quoted(&field.path);
         let message = format!("{path} is {node}: memory of the node that each thread runs on");
-        found.note(field.span(), message);
+        found.say(Code::LocalNode, field.span(), message);
     }
 }
 
@@ -152,6 +153,6 @@ pub(super) fn check_pinned(entry: &Entry, found: &mut Diagnostics) {
     for (_, key) in placed.into_iter().filter(|(given, _)| *given) {
         let path = quoted(&format!("processors.{}.{key}", entry.stage));
         let message = format!("{path} has no effect with `pinning = \"off\"`");
-        found.note(entry.positions.value(key), message);
+        found.say(Code::NoEffect, entry.positions.value(key), message);
     }
 }

@@ -51,7 +51,7 @@ fn own_name(stage: Stage) -> String {
 }
 
 /// Whether our program of a stage computes on a GPU unless it is told otherwise.
-fn has_devices(stage: Stage) -> bool {
+pub(crate) fn has_devices(stage: Stage) -> bool {
     matches!(stage, Stage::Pc2 | Stage::C2)
 }
 

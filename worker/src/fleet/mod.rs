@@ -7,8 +7,10 @@
 //! stand, [`reason`] why a task waits.
 
 pub mod reason;
+pub mod reload;
+pub mod slot;
 pub mod status;
-pub mod swap;
+mod swap;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,16 +29,18 @@ use tokio::{
     time::sleep_until,
 };
 
+use self::slot::Given;
 pub use self::{
     reason::Reason,
+    reload::{Changed, Draining, Reload, ReloadError},
+    slot::{Journey, Slot},
     status::FleetStatus,
-    swap::{Reload, ReloadError},
 };
 use crate::{
     config::Processors,
     event::Observer,
-    scheduler::{Disk, Need, PlaceId, Scheduler, Sector, Ticket, Time},
-    supervisor::{Processor, StartError, State},
+    scheduler::{Disk, PlaceId, Scheduler, Sector, Ticket, Time},
+    supervisor::{Processor, StartError},
 };
 
 /// How long a task waits for a stage that no processor serves any more.
@@ -84,54 +88,6 @@ impl Inner {
     }
 }
 
-/// What a waiting task gets.
-struct Given {
-    place: PlaceId,
-    processor: Arc<Processor>,
-}
-
-/// A sector on its way through the stages, from its first task to its end: what the cap on sectors in
-/// flight counts, and what the room on its disk is kept for. It ends when this is dropped.
-pub struct Journey {
-    fleet: Arc<Fleet>,
-    sector: Sector,
-}
-
-impl Journey {
-    /// The number by which the scheduler knows the sector.
-    pub fn id(&self) -> Sector {
-        self.sector
-    }
-
-    /// Gives no new task of the sector a place. One that runs goes on.
-    pub fn hold(&self) {
-        self.fleet.inner().scheduler.hold(self.sector);
-    }
-
-    /// Lets the sector go on.
-    pub fn unhold(&self) {
-        self.fleet.inner().scheduler.unhold(self.sector);
-        self.fleet.pump();
-    }
-
-    /// Whether a task of the sector was given a place so far. From then on what it will still write is
-    /// the caller's to take off the room of its disk.
-    pub fn has_begun(&self) -> bool {
-        self.fleet.inner().scheduler.has_begun(self.sector)
-    }
-}
-
-impl Drop for Journey {
-    fn drop(&mut self) {
-        {
-            let mut inner = self.fleet.inner();
-            inner.scheduler.leave(self.sector);
-            inner.names.remove(&self.sector);
-        }
-        self.fleet.pump();
-    }
-}
-
 /// The processors, and the tasks that wait for them.
 pub struct Fleet {
     inner: Mutex<Inner>,
@@ -145,60 +101,6 @@ pub struct Fleet {
     stopping: AtomicBool,
     /// What the scheduler's time counts from.
     epoch: Instant,
-}
-
-/// A place for one task, given back when dropped.
-pub struct Slot {
-    fleet: Arc<Fleet>,
-    ticket: Ticket,
-    given: Given,
-}
-
-impl Slot {
-    /// The processor.
-    pub fn processor(&self) -> &Processor {
-        &self.given.processor
-    }
-
-    /// The place, for a task that fails here and is to be run elsewhere.
-    pub fn place(&self) -> PlaceId {
-        self.given.place
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let is_forgotten = {
-            let mut inner = self.fleet.inner();
-            inner.scheduler.release(self.ticket);
-            !inner.scheduler.has_place(self.given.place)
-        };
-        if is_forgotten {
-            self.fleet.forgotten.send_modify(|n| *n += 1);
-        }
-        self.fleet.pump();
-    }
-}
-
-/// A request that is withdrawn when dropped unanswered.
-struct Waiting<'a> {
-    fleet: &'a Arc<Fleet>,
-    ticket: Ticket,
-    answered: bool,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            let mut inner = self.fleet.inner();
-            inner.waiters.remove(&self.ticket);
-            // It may have been granted in this moment: then its slot and locks are given back.
-            inner.scheduler.release(self.ticket);
-            drop(inner);
-            self.fleet.forgotten.send_modify(|n| *n += 1);
-            self.fleet.pump();
-        }
-    }
 }
 
 impl Fleet {
@@ -279,17 +181,6 @@ impl Fleet {
         !named.is_empty()
     }
 
-    /// A sector begins its way under a name; it is in flight from its first task on. With a need its
-    /// first task waits until there is [room](Self::set_room).
-    pub fn begin_sector(self: &Arc<Self>, name: &str, need: Option<Need>) -> Journey {
-        let mut inner = self.inner();
-        inner.last_sector += 1;
-        let sector = inner.last_sector;
-        inner.scheduler.enroll(sector, need);
-        inner.names.insert(sector, name.to_owned());
-        Journey { fleet: self.clone(), sector }
-    }
-
     /// Says how many bytes a disk takes beyond what sectors that have begun will still write. Sectors
     /// with a need on a disk of which nothing was said wait.
     pub fn set_room(self: &Arc<Self>, disk: Disk, bytes_free: u64) {
@@ -306,101 +197,6 @@ impl Fleet {
     pub fn resume(self: &Arc<Self>) {
         self.inner().scheduler.resume();
         self.pump();
-    }
-
-    /// Waits for a place for a task of a stage, and starts the stage's processors if need be. A task
-    /// of no sector is not held back by what bounds sectors. `avoid` is the place where the task
-    /// failed, if it is to be run elsewhere as far as that is possible.
-    ///
-    /// Dropping the future withdraws the request.
-    ///
-    /// # Errors
-    /// Why none of them will ever take it, as far as the fleet's [`Patience`] ends.
-    pub async fn slot(
-        self: &Arc<Self>,
-        stage: Stage,
-        journey: Option<&Journey>,
-        avoid: Option<PlaceId>,
-    ) -> Result<Slot, Arc<StartError>> {
-        if self.patience == Patience::UntilGivenUp
-            && let Some(why) = self.never(stage)
-        {
-            return Err(Arc::new(why));
-        }
-        let (granted_to, granted) = oneshot::channel();
-        let ticket = {
-            let mut inner = self.inner();
-            inner.of_stage(stage).for_each(|processor| processor.start());
-            let sector = journey.map(|journey| journey.sector);
-            let ticket = inner.scheduler.request(stage, sector, avoid);
-            inner.waiters.insert(ticket, granted_to);
-            ticket
-        };
-        let mut waiting = Waiting { fleet: self, ticket, answered: false };
-        self.pump();
-        tokio::select! {
-            biased;
-            // Its sender stays until it is answered or withdrawn.
-            Ok(given) = granted => {
-                waiting.answered = true;
-                Ok(Slot { fleet: self.clone(), ticket, given })
-            }
-            error = self.hopeless(stage) => Err(error),
-        }
-    }
-
-    /// Why a stage will never run, by the configuration alone. Waiting in silence helps nobody.
-    fn never(&self, stage: Stage) -> Option<StartError> {
-        let inner = self.inner();
-        let off = inner.of_stage(stage).all(|processor| processor.spec().concurrent == Some(0));
-        let why = match off {
-            true => Some(format!("`concurrent` is 0 in all entries of `{stage}`")),
-            false => inner.scheduler.forbidden(stage),
-        };
-        why.map(|why| StartError {
-            processor: stage.to_string(),
-            message: format!("it never gets a task: {why}"),
-            hint: Some("0 means never; leave the key out for no limit".to_owned()),
-            last_words: Vec::new(),
-        })
-    }
-
-    /// Waits until a task of a stage need not wait any longer, and says why.
-    async fn hopeless(&self, stage: Stage) -> Arc<StartError> {
-        let mut changed = self.changed.subscribe();
-        loop {
-            if let Some(error) = self.given_up(stage) {
-                return error;
-            }
-            // It cannot close: its sender is here.
-            let _ = changed.changed().await;
-        }
-    }
-
-    fn given_up(&self, stage: Stage) -> Option<Arc<StartError>> {
-        let stopped = || {
-            Arc::new(StartError {
-                processor: stage.to_string(),
-                message: "it was stopped".to_owned(),
-                hint: None,
-                last_words: Vec::new(),
-            })
-        };
-        if self.is_stopping() {
-            return Some(stopped());
-        }
-        if self.patience == Patience::Endless {
-            return None;
-        }
-        let mut last = None;
-        for processor in self.inner().of_stage(stage) {
-            match &*processor.state().borrow() {
-                State::Degraded(error) => last = Some(error.clone()),
-                State::Stopped => {}
-                _ => return None,
-            }
-        }
-        Some(last.unwrap_or_else(stopped))
     }
 
     fn now(&self) -> Time {

@@ -7,79 +7,23 @@
 //! have answered they take over: the new ones get the next tasks, the old ones finish their own.
 
 use std::{
-    fmt,
     path::Path,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use sealpipe_protocol::{Stage, method::ShutdownMode};
-use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::{Fleet, Inner};
+use super::{
+    Fleet, Inner,
+    reload::{Changed, Draining, Reload, ReloadError, changes},
+};
 use crate::{
     config::Processors,
     event::{Event, Observer},
-    scheduler::{Cap, Place, PlaceId, Policy, Rules, StageLimit},
-    supervisor::{Processor, ProcessorSpec, StartError, State},
+    scheduler::{Place, PlaceId, Rules, StageLimit},
+    supervisor::{Processor, ProcessorSpec, State},
 };
-
-/// What a reload has done, by the processors' names.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Reload {
-    /// As they were.
-    pub kept: Vec<String>,
-    /// Changed in place.
-    pub changed: Vec<Changed>,
-    /// Were degraded, and are started again as they are.
-    pub revived: Vec<String>,
-    /// New processes, which take the next tasks.
-    pub started: Vec<String>,
-    /// Old processes, which finish their tasks and end.
-    pub draining: Vec<Draining>,
-    /// Entries that are gone.
-    pub removed: Vec<String>,
-    /// Limits, locks and order: what was and what is.
-    pub rules: Vec<String>,
-}
-
-/// An entry that was changed in place.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Changed {
-    /// Its name.
-    pub processor: String,
-    /// What was and what is.
-    pub what: Vec<String>,
-}
-
-/// A process that takes no task any more.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Draining {
-    /// Its name.
-    pub processor: String,
-    /// Tasks that it still runs.
-    pub tasks: usize,
-}
-
-/// Why a reload has changed nothing: what each new process has failed at.
-#[derive(Clone, Debug, thiserror::Error)]
-pub struct ReloadError {
-    /// At least one.
-    pub failed: Vec<Arc<StartError>>,
-}
-
-impl fmt::Display for ReloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed: Vec<_> = self.failed.iter().map(ToString::to_string).collect();
-        write!(f, "nothing was changed: {}", failed.join("; "))
-    }
-}
 
 /// What the scheduler has to know of a configuration.
 pub(super) fn rules(config: &Processors) -> Rules {
@@ -144,8 +88,38 @@ fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
 /// Processors that are on probation, stopped unless they are taken over.
 struct Candidates<'a> {
     fleet: &'a Arc<Fleet>,
-    observed: Arc<AtomicBool>,
+    probation: Arc<Probation>,
     all: Vec<Option<Arc<Processor>>>,
+}
+
+/// Keeps to itself what becomes of new processes until they are taken over: those of the same names
+/// go on meanwhile. A few events for each of them.
+struct Probation {
+    observer: Observer,
+    kept: Mutex<Option<Vec<Event>>>,
+}
+
+impl Probation {
+    fn tell(&self, event: &Event) {
+        let is_kept = matches!(
+            event,
+            Event::ProcessorReady { .. }
+                | Event::ProcessorDegraded { .. }
+                | Event::ProcessorDied { .. }
+                | Event::ProcessorRestarting { .. }
+                | Event::ProcessorStopped { .. }
+        );
+        match &mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(kept) if is_kept => kept.push(event.clone()),
+            _ => self.observer.tell(event),
+        }
+    }
+
+    /// It is over, and well.
+    fn end(&self) {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        kept.iter().flatten().for_each(|event| self.observer.tell(event));
+    }
 }
 
 impl Drop for Candidates<'_> {
@@ -171,15 +145,17 @@ impl Fleet {
         let specs = specs(config, worker_dir);
         let mut candidates = self.candidates(&specs);
         candidates.ready().await?;
-        let reload = self.swap(&specs, &mut candidates.all, rules(config));
-        candidates.observed.store(true, Ordering::Relaxed);
+        let reload = self.swap(&specs, &mut candidates.all, rules(config))?;
+        candidates.probation.end();
         Ok(reload)
     }
 
     /// A new processor for each spec that needs one.
     fn candidates(self: &Arc<Self>, specs: &[ProcessorSpec]) -> Candidates<'_> {
-        let observed = Arc::new(AtomicBool::new(false));
-        let observer = on_probation(&self.observer, observed.clone());
+        let kept = Mutex::new(Some(Vec::new()));
+        let probation = Arc::new(Probation { observer: self.observer.clone(), kept });
+        let observed = probation.clone();
+        let observer = Observer::new(move |event| observed.tell(event));
         let mut inner = self.inner();
         let all: Vec<_> = specs
             .iter()
@@ -189,7 +165,7 @@ impl Fleet {
             })
             .collect();
         inner.candidates = all.iter().flatten().cloned().collect();
-        Candidates { fleet: self, observed, all }
+        Candidates { fleet: self, probation, all }
     }
 
     /// Puts the new configuration in force. All at once: nobody sees a part of it.
@@ -198,9 +174,13 @@ impl Fleet {
         specs: &[ProcessorSpec],
         candidates: &mut [Option<Arc<Processor>>],
         rules: Rules,
-    ) -> Reload {
+    ) -> Result<Reload, ReloadError> {
         let mut guard = self.inner();
         let inner = &mut *guard;
+        // Whoever stops the fleet sees the new processors, or they are never taken over.
+        if self.is_stopping() {
+            return Err(ReloadError::stopping());
+        }
         let mut reload = Reload::default();
         let gone = inner.active().filter(|(_, p)| specs.iter().all(|spec| spec.id != *p.id()));
         let mut retiring: Vec<PlaceId> = Vec::new();
@@ -209,39 +189,17 @@ impl Fleet {
             reload.removed.push(processor.id().to_string());
         }
         for ((rank, spec), candidate) in specs.iter().enumerate().zip(candidates) {
-            let name = spec.id.to_string();
-            let (place, processor) = match (fate(inner, spec), candidate.take()) {
+            match (fate(inner, spec), candidate.take()) {
                 (Fate::Start(old), Some(processor)) => {
                     retiring.extend(old);
-                    if spec.id.index.is_some() {
-                        reload.started.push(name);
-                    } else if inner.scheduler.queued(spec.id.stage) > 0 {
-                        processor.start();
-                    }
-                    self.join(inner, rank, processor);
-                    continue;
+                    self.take_over(inner, rank, processor, &mut reload);
                 }
-                // Fates change only here.
-                (Fate::Start(_), None) => continue,
-                (Fate::Keep(place), _) => (place, None),
-                (Fate::Tune(place, what), _) => (place, Some(what)),
-            };
-            inner.scheduler.update_place(place, |it| {
-                *it = super::swap::place(spec, rank, it.capacity);
-            });
-            let Some(member) = inner.members.get(&place) else { continue };
-            let is_degraded = matches!(*member.processor.state().borrow(), State::Degraded(_));
-            match processor {
-                Some(what) => {
-                    member.processor.tune(spec.clone());
-                    reload.changed.push(Changed { processor: name.clone(), what });
+                // What becomes of an entry changes only here.
+                (Fate::Start(_), None) => {}
+                (Fate::Keep(place), _) => keep(inner, place, rank, None, spec, &mut reload),
+                (Fate::Tune(place, what), _) => {
+                    keep(inner, place, rank, Some(what), spec, &mut reload);
                 }
-                None if !is_degraded => reload.kept.push(name.clone()),
-                None => {}
-            }
-            if is_degraded {
-                member.processor.revive();
-                reload.revived.push(name);
             }
         }
         for place in retiring {
@@ -252,7 +210,25 @@ impl Fleet {
         drop(guard);
         self.changed.send_modify(|n| *n += 1);
         self.pump();
-        reload
+        Ok(reload)
+    }
+
+    /// Gives a new processor its place.
+    fn take_over(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        rank: usize,
+        processor: Arc<Processor>,
+        reload: &mut Reload,
+    ) {
+        let id = processor.id();
+        if id.index.is_some() {
+            reload.started.push(id.to_string());
+        } else if inner.scheduler.queued(id.stage) > 0 {
+            // Implied ones are started on first use, and somebody waits already.
+            processor.start();
+        }
+        self.join(inner, rank, processor);
     }
 
     /// Lets a processor finish its tasks, and then end.
@@ -267,22 +243,53 @@ impl Fleet {
     }
 }
 
-impl Candidates<'_> {
-    /// Starts those that entries ask for, and waits until all of them are ready.
-    async fn ready(&self) -> Result<(), ReloadError> {
-        let mut starting = JoinSet::new();
-        for processor in self.all.iter().flatten().filter(|p| p.id().index.is_some()) {
-            processor.start();
-            let processor = processor.clone();
-            starting.spawn(async move { (processor.id().clone(), processor.ready().await.err()) });
+/// Keeps a processor at its place, with what is said of it now.
+fn keep(
+    inner: &mut Inner,
+    id: PlaceId,
+    rank: usize,
+    what: Option<Vec<String>>,
+    spec: &ProcessorSpec,
+    reload: &mut Reload,
+) {
+    inner.scheduler.update_place(id, |it| *it = place(spec, rank, it.capacity));
+    let Some(member) = inner.members.get(&id) else { return };
+    let processor = spec.id.to_string();
+    let is_degraded = matches!(*member.processor.state().borrow(), State::Degraded(_));
+    if is_degraded {
+        // Somebody has looked.
+        member.processor.revive();
+        reload.revived.push(processor.clone());
+    }
+    match what {
+        Some(what) => {
+            member.processor.tune(spec.clone());
+            reload.changed.push(Changed { processor, what });
         }
+        None if !is_degraded => reload.kept.push(processor),
+        None => {}
+    }
+}
+
+impl Candidates<'_> {
+    /// Starts those that entries ask for, and waits until all of them are ready at once.
+    async fn ready(&self) -> Result<(), ReloadError> {
+        let asked_for: Vec<_> =
+            self.all.iter().flatten().filter(|p| p.id().index.is_some()).collect();
+        asked_for.iter().for_each(|processor| processor.start());
         let mut failed = Vec::new();
-        while let Some(joined) = starting.join_next().await {
-            if let Ok((id, Some(error))) = joined {
-                failed.push((id, error));
+        loop {
+            for processor in &asked_for {
+                failed.extend(processor.ready().await.err());
+            }
+            // One that was ready first may be gone when the last one is.
+            let is_ready = |processor: &Processor| processor.capacity() > 0;
+            let is_off = |processor: &Processor| processor.spec().concurrent == Some(0);
+            if !failed.is_empty() || asked_for.iter().all(|p| is_ready(p) || is_off(p)) {
+                break;
             }
         }
-        if failed.is_empty() && !self.fleet.is_stopping() {
+        if failed.is_empty() {
             return Ok(());
         }
         let mut stopping = JoinSet::new();
@@ -290,8 +297,7 @@ impl Candidates<'_> {
             stopping.spawn(processor.stopped(ShutdownMode::Interrupt));
         }
         stopping.join_all().await;
-        failed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Err(ReloadError { failed: failed.into_iter().map(|(_, error)| error).collect() })
+        Err(ReloadError { failed })
     }
 }
 
@@ -322,60 +328,32 @@ async fn drain(fleet: Weak<Fleet>, place: PlaceId) {
     }
 }
 
-/// An observer that hears nothing of a new process that is degraded or stopped before it is taken
-/// over: the old one of the same name goes on.
-fn on_probation(observer: &Observer, observed: Arc<AtomicBool>) -> Observer {
-    let observer = observer.clone();
-    Observer::new(move |event| {
-        let is_end = matches!(
-            event,
-            Event::ProcessorDegraded { .. }
-                | Event::ProcessorStopped { .. }
-                | Event::ProcessorDied { .. }
-                | Event::ProcessorRestarting { .. }
-        );
-        if !is_end || observed.load(Ordering::Relaxed) {
-            observer.tell(event);
-        }
-    })
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-/// What was and what is, for people.
-fn changes(old: &Rules, new: &Rules) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut compare = |key: String, old: String, new: String| {
-        if old != new {
-            found.push(format!("{key} {old} → {new}"));
-        }
-    };
-    let count = |n: Option<usize>| n.map_or("no limit".to_owned(), |n| n.to_string());
-    for stage in Stage::ALL.iter().copied() {
-        let of = |rules: &Rules| rules.limits.get(&stage).copied().unwrap_or_default();
-        let (was, is) = (of(old), of(new));
-        let key = format!("limitation.concurrent.{stage}");
-        compare(key, count(was.concurrent), count(is.concurrent));
-        let interval = |limit: StageLimit| {
-            limit.staggered.map_or("none".to_owned(), |t| humantime::format_duration(t).to_string())
-        };
-        compare(format!("limitation.staggered.{stage}"), interval(was), interval(is));
+    use super::*;
+    use crate::{config, scheduler::Scheduler};
+
+    /// The cap on sectors in flight of a file, with all of its processes ready.
+    fn cap(name: &str) -> Option<usize> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let text = fs::read_to_string(path).unwrap();
+        let parsed = config::parse(&config::Source::new(name, text));
+        let config = &parsed.config().unwrap().processors;
+        let specs = specs(config, Path::new("/opt"));
+        // A pc2 or c2 without `concurrent` offers to run one task a GPU.
+        let places = specs
+            .iter()
+            .enumerate()
+            .map(|(rank, spec)| place(spec, rank, spec.concurrent.unwrap_or(1)));
+        Scheduler::new(rules(config), places.collect()).cap()
     }
-    let mut locks: Vec<_> = old.locks.keys().chain(new.locks.keys()).collect();
-    locks.sort();
-    locks.dedup();
-    for lock in locks {
-        let of = |rules: &Rules| rules.locks.get(lock).map_or("none".to_owned(), usize::to_string);
-        compare(format!("ext_locks.{lock}"), of(old), of(new));
+
+    #[test]
+    fn the_cap_that_nobody_set_keeps_all_places_busy_and_no_more() {
+        // 28 pc1, and one or two of pc2 and c2 each; the implied ones of short stages do not count.
+        assert_eq!(cap("scheme-a.toml"), Some(2 * (28 + 1 + 1)));
+        assert_eq!(cap("scheme-b.toml"), Some(2 * (28 + 2 + 2)));
     }
-    let policy = |rules: &Rules| match rules.policy {
-        Policy::Fifo => "fifo".to_owned(),
-        Policy::LaterFirst { overtakes } => format!("later-first with {overtakes} overtakes"),
-    };
-    compare("scheduling.policy".to_owned(), policy(old), policy(new));
-    let cap = |rules: &Rules| match rules.sectors_in_flight {
-        Cap::Auto => "auto".to_owned(),
-        Cap::AtMost(n) => n.to_string(),
-        Cap::Unbounded => "unbounded".to_owned(),
-    };
-    compare("scheduling.sectors_in_flight".to_owned(), cap(old), cap(new));
-    found
 }

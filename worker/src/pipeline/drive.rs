@@ -3,274 +3,283 @@
 //! Runs a sector's stages, one after another, through the fleet.
 
 use std::{
+    future::Future,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sealpipe_protocol::{
-    Stage, TaskError, TaskId, Version,
-    method::{TaskProgress, TaskRunParams, TaskRunResult},
-    stage::Job,
-};
-use tokio::time::{sleep, timeout};
+use sealpipe_protocol::{Bytes32, Stage, TaskError, method::TaskRunResult};
+use tokio::time::sleep;
 
 use super::{
     record::StageRecord,
     retry::Tries,
+    sector::Randomness,
     steps,
-    store::{SectorDir, StoreError},
+    store::SectorDir,
+    task::{DriveError, Driver, Owner, Task, run_task, task_id},
 };
 use crate::{
     config::static_tree_d::StaticTreeD,
-    event::{Event, Observer, millis},
-    fleet::{Fleet, Journey, Slot},
-    supervisor::{Lost, StartError, State},
+    event::{Event, millis},
+    fleet::{Journey, Slot},
 };
 
-/// How long a process that lost a task may take to be seen dead.
-const SEEN_DEAD_WITHIN: Duration = Duration::from_secs(5);
+/// What a sector's way asks of whoever sends it, and tells them. Each is done durably before the way
+/// goes on.
+pub trait Course: Send {
+    /// What has become of the tries of the stage at hand, also under an earlier worker.
+    fn tries(&self) -> Tries;
 
-/// Why a sector does not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// A stage failed for good.
-    #[error("stage `{stage}` failed: {error}")]
-    Stage {
-        /// The stage.
+    /// The sector waits for a place for a stage.
+    fn waits(&mut self, stage: Stage) -> impl Future<Output = Result<(), DriveError>> + Send;
+
+    /// A try of a stage begins at a processor.
+    fn starts(
+        &mut self,
         stage: Stage,
-        /// What its processor said last.
-        error: TaskError,
-    },
-    /// A stage has no processor.
-    #[error("{0}")]
-    Start(Arc<StartError>),
-    /// The sector's directory cannot be written.
-    #[error("{0}")]
-    Store(#[from] StoreError),
+        processor: &str,
+        attempt: u32,
+    ) -> impl Future<Output = Result<(), DriveError>> + Send;
+
+    /// A try of a stage is lost.
+    fn lost(
+        &mut self,
+        stage: Stage,
+        tries: Tries,
+    ) -> impl Future<Output = Result<(), DriveError>> + Send;
+
+    /// A stage is done.
+    fn finishes(&mut self, stage: Stage) -> impl Future<Output = Result<(), DriveError>> + Send;
+
+    /// Asks for randomness that is not known yet. A seed is waited for however long that takes; for
+    /// a ticket, for which a place is kept, `Err` says how long to wait without one.
+    fn ask(
+        &mut self,
+        what: Randomness,
+        dir: &SectorDir,
+    ) -> impl Future<Output = Result<Bytes32, Duration>> + Send;
+
+    /// Sees to it that the proof's parameters are there.
+    fn parameters(
+        &mut self,
+        dir: &SectorDir,
+    ) -> impl Future<Output = Result<(), DriveError>> + Send;
 }
 
-/// A task as the fleet runs it.
-pub struct Task<'a> {
-    /// The sector's name.
-    pub sector: &'a str,
-    /// Its id, stable over its tries.
-    pub id: TaskId,
-    /// The sector's way through its stages, if it is on one.
-    pub journey: Option<&'a Journey>,
-    /// What is to be done.
-    pub job: Job,
+/// The course of a sector for which everything is known and nothing is remembered elsewhere.
+#[derive(Default)]
+pub struct Plain(Tries);
+
+impl Course for Plain {
+    fn tries(&self) -> Tries {
+        self.0
+    }
+
+    async fn waits(&mut self, _: Stage) -> Result<(), DriveError> {
+        Ok(())
+    }
+
+    async fn starts(&mut self, _: Stage, _: &str, _: u32) -> Result<(), DriveError> {
+        Ok(())
+    }
+
+    async fn lost(&mut self, _: Stage, tries: Tries) -> Result<(), DriveError> {
+        self.0 = tries;
+        Ok(())
+    }
+
+    async fn finishes(&mut self, _: Stage) -> Result<(), DriveError> {
+        self.0 = Tries::default();
+        Ok(())
+    }
+
+    async fn ask(&mut self, _: Randomness, _: &SectorDir) -> Result<Bytes32, Duration> {
+        unreachable!("a sector that is sealed by one command has its ticket and its seed")
+    }
+
+    async fn parameters(&mut self, _: &SectorDir) -> Result<(), DriveError> {
+        Ok(())
+    }
 }
 
-/// What drives sectors.
-#[derive(Clone)]
-pub struct Driver {
-    /// The processors.
-    pub fleet: Arc<Fleet>,
-    /// Who wants to know.
-    pub observer: Observer,
-    /// Ready tree-d files for sectors without data.
-    pub static_tree_d: StaticTreeD,
-}
-
-/// Runs the stages of a sector up to and with `until`.
+/// Runs the stages of a sector up to and with `until`. A `first` place is for its next stage.
 ///
 /// # Errors
 /// [`DriveError`]; whatever was done by then is kept, and another call goes on there.
-pub async fn drive(driver: &Driver, dir: &mut SectorDir, until: Stage) -> Result<(), DriveError> {
-    let Driver { fleet, observer, static_tree_d } = driver;
+pub async fn drive(
+    driver: &Driver,
+    dir: &mut SectorDir,
+    journey: &Journey,
+    mut first: Option<Slot>,
+    until: Stage,
+    course: &mut impl Course,
+) -> Result<(), DriveError> {
     if dir.record.finalized {
         return Ok(());
     }
     steps::forget_lost(&mut dir.record, &dir.layout, |path| path.exists());
     let sector = dir.record.sector.name();
-    let journey = fleet.begin_sector(&sector, None);
     for stage in steps::STAGES.iter().copied().filter(|stage| dir.record.is_done(*stage)) {
-        observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
+        driver.observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
     }
+    let mut way = Way { driver, sector, journey, course };
     while let Some(stage) = steps::next(&dir.record).filter(|stage| *stage <= until) {
-        let ready = static_tree_d.get(&dir.record.sector.proof);
-        match ready.filter(|_| stage == Stage::TreeD && dir.record.sector.is_empty()) {
-            Some(ready) => adopt_tree_d(dir, &ready.path, &sector, observer)?,
-            None => run_stage(driver, dir, stage, &sector, &journey).await?,
+        let place = first.take().filter(|slot| slot.processor().id().stage == stage);
+        match way.ready_tree_d(dir, stage) {
+            Some(ready) => way.adopt_tree_d(dir, &ready)?,
+            None => way.run_stage(dir, stage, place).await?,
         }
+        way.course.finishes(stage).await?;
     }
     dir.remove_work()?;
     Ok(())
 }
 
-/// Takes a ready tree-d instead of building one. pc1 compares its root with the pieces.
-fn adopt_tree_d(
-    dir: &mut SectorDir,
-    ready: &Path,
-    sector: &str,
-    observer: &Observer,
-) -> Result<(), DriveError> {
-    let stage = Stage::TreeD;
-    let since = Instant::now();
-    dir.record.results.comm_d = Some(dir.adopt_tree_d(ready)?);
-    let elapsed_ms = millis(since.elapsed());
-    let processor = Some(format!("static_tree_d {}", ready.display()));
-    let record = StageRecord { attempts: 1, elapsed_ms, resumed_from: None, processor };
-    dir.record.stages.insert(stage, record);
-    dir.save()?;
-    observer.tell(&Event::StageFinished {
-        sector: sector.to_owned(),
-        stage,
-        attempt: 1,
-        elapsed_ms,
-        resumed_from: None,
-    });
-    Ok(())
-}
-
-async fn run_stage(
-    driver: &Driver,
-    dir: &mut SectorDir,
+/// Whether a stage needs no place, since its result lies ready.
+pub fn lies_ready<'a>(
+    static_tree_d: &'a StaticTreeD,
+    record: &super::record::Record,
     stage: Stage,
-    sector: &str,
-    journey: &Journey,
-) -> Result<(), DriveError> {
-    let Driver { fleet, observer, .. } = driver;
-    let failed = |error| DriveError::Stage { stage, error };
-    let job = steps::job(&dir.record, &dir.layout, stage);
-    let id = task_id(sector, stage).map_err(failed)?;
-    let task = Task { sector, id, journey: Some(journey), job };
-    dir.make_work(stage)?;
-    let since = Instant::now();
-    let (attempt, result, processor) = {
-        let mut begin = |processor: &str| -> Result<u32, StoreError> {
-            // Written down first: an attempt is never used twice, whatever happens.
-            let stage_record = dir.record.stages.entry(stage).or_default();
-            stage_record.attempts += 1;
-            stage_record.processor = Some(processor.to_owned());
-            let attempt = stage_record.attempts;
-            dir.save()?;
-            Ok(attempt)
-        };
-        run_task(fleet, &task, &mut begin, observer).await?
-    };
-    steps::accept(&mut dir.record, stage, &result.output).map_err(failed)?;
-    let elapsed_ms = millis(since.elapsed());
-    let stage_record = dir.record.stages.entry(stage).or_default();
-    stage_record.elapsed_ms = elapsed_ms;
-    stage_record.resumed_from = result.resumed_from.clone();
-    stage_record.processor = Some(processor);
-    dir.save()?;
-    observer.tell(&Event::StageFinished {
-        sector: sector.to_owned(),
-        stage,
-        attempt,
-        elapsed_ms,
-        resumed_from: result.resumed_from,
-    });
-    dir.remove_work_of(stage)?;
-    Ok(())
+) -> Option<&'a Path> {
+    let ready = static_tree_d.get(&record.sector.proof);
+    ready.filter(|_| stage == Stage::TreeD && record.sector.is_empty()).map(|r| r.path.as_path())
 }
 
-/// The id of a sector's stage.
-///
-/// # Errors
-/// A name that makes it too long.
-pub fn task_id(sector: &str, stage: Stage) -> Result<TaskId, TaskError> {
-    TaskId::try_from(format!("{sector}/{stage}"))
-        .map_err(|error| TaskError::new(sealpipe_protocol::Code::InvalidParams, error))
+struct Way<'a, C> {
+    driver: &'a Driver,
+    sector: String,
+    journey: &'a Journey,
+    course: &'a mut C,
 }
 
-/// Runs a task until it has a result: waits for a place, runs it there, and again elsewhere when its
-/// process dies. `begin` is called with the processor's name before each try and numbers it.
-///
-/// # Errors
-/// [`DriveError`].
-pub async fn run_task(
-    fleet: &Arc<Fleet>,
-    task: &Task<'_>,
-    begin: &mut (dyn FnMut(&str) -> Result<u32, StoreError> + Send),
-    observer: &Observer,
-) -> Result<(u32, TaskRunResult, String), DriveError> {
-    let stage = task.job.stage();
-    let params = task.job.to_raw().map_err(|error| DriveError::Stage { stage, error })?;
-    let mut tries = Tries::default();
-    loop {
-        let slot = fleet.slot(stage, task.journey, None).await.map_err(DriveError::Start)?;
-        let State::Ready(ready) = slot.processor().state().borrow().clone() else {
-            // It died between the grant and here, and the scheduler is about to hear of it.
-            drop(slot);
-            sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let processor = slot.processor().id().to_string();
-        let attempt = begin(&processor)?;
-        observer.tell(&Event::StageStarted {
-            sector: task.sector.to_owned(),
-            stage,
-            processor: processor.clone(),
-            pid: ready.pid,
-            attempt,
-        });
-        let params = TaskRunParams {
-            task_id: task.id.clone(),
-            attempt,
-            stage: stage.name().to_owned(),
-            schema_version: Version::V1_0,
-            params: params.clone(),
-        };
-        let report = progress_report(task.sector, stage, observer);
-        let lost = match ready.link.run(&params, report).await {
-            Ok(result) => return Ok((attempt, result, processor)),
-            Err(lost) => lost,
-        };
-        if matches!(lost, Lost::Gone(_)) {
-            seen_dead(&slot, ready.pid).await;
+impl<C: Course> Way<'_, C> {
+    fn ready_tree_d(&self, dir: &SectorDir, stage: Stage) -> Option<std::path::PathBuf> {
+        lies_ready(&self.driver.static_tree_d, &dir.record, stage).map(Path::to_owned)
+    }
+
+    /// Takes a ready tree-d instead of building one. pc1 compares its root with the pieces.
+    fn adopt_tree_d(&self, dir: &mut SectorDir, ready: &Path) -> Result<(), DriveError> {
+        let stage = Stage::TreeD;
+        let since = Instant::now();
+        dir.record.results.comm_d = Some(dir.adopt_tree_d(ready)?);
+        let elapsed_ms = millis(since.elapsed());
+        let processor = Some(format!("static_tree_d {}", ready.display()));
+        let record = StageRecord { attempts: 1, elapsed_ms, resumed_from: None, processor };
+        dir.record.stages.insert(stage, record);
+        dir.save()?;
+        self.tell_finished(stage, 1, elapsed_ms, None);
+        Ok(())
+    }
+
+    async fn run_stage(
+        &mut self,
+        dir: &mut SectorDir,
+        stage: Stage,
+        place: Option<Slot>,
+    ) -> Result<(), DriveError> {
+        let failed = |error| DriveError::Stage { stage, error, drop_work: false };
+        if stage == Stage::C2 {
+            self.course.parameters(dir).await?;
         }
-        drop(slot);
-        let next = tries.next(&lost).filter(|_| !fleet.is_stopping());
-        let Some(delay) = next else {
-            return Err(DriveError::Stage { stage, error: as_error(lost) });
-        };
-        observer.tell(&Event::StageRetried {
-            sector: task.sector.to_owned(),
-            stage,
-            attempt,
-            pid: Some(ready.pid),
-            delay_ms: millis(delay),
-            reason: lost.to_string(),
-        });
-        sleep(delay).await;
+        let place = self.prepared(dir, stage, place).await?;
+        let job = steps::job(&dir.record, &dir.layout, stage);
+        let id = task_id(&self.sector, stage).map_err(failed)?;
+        let task = Task { sector: &self.sector, id, journey: Some(self.journey), job };
+        dir.make_work(stage)?;
+        let since = Instant::now();
+        let mut owner = StageOwner { dir: &mut *dir, stage, course: &mut *self.course };
+        let answer = run_task(self.driver, &task, place, &mut owner).await;
+        if let Err(DriveError::Stage { drop_work: true, .. }) = &answer {
+            dir.remove_work()?;
+        }
+        let answer = answer?;
+        let elapsed_ms = millis(since.elapsed());
+        let stage_record = dir.record.stages.entry(stage).or_default();
+        stage_record.elapsed_ms = elapsed_ms;
+        stage_record.resumed_from = answer.resumed_from.clone();
+        stage_record.processor = Some(answer.processor);
+        dir.save()?;
+        self.tell_finished(stage, answer.attempt, elapsed_ms, answer.resumed_from);
+        dir.remove_work_of(stage)?;
+        Ok(())
+    }
+
+    /// Sees to it that the stage has all that it takes from the chain. A seed takes long, and no place
+    /// is kept for it meanwhile. A ticket gets old, so it is asked for once the place is there.
+    async fn prepared(
+        &mut self,
+        dir: &mut SectorDir,
+        stage: Stage,
+        mut place: Option<Slot>,
+    ) -> Result<Option<Slot>, DriveError> {
+        while let Some(what) = steps::lacks(&dir.record, stage) {
+            if what == Randomness::Ticket && place.is_none() {
+                self.course.waits(stage).await?;
+                let journey = Some(self.journey);
+                place = Some(self.driver.place(stage, journey, None).await?);
+            }
+            match self.course.ask(what, dir).await {
+                Ok(value) => {
+                    let sector = &mut dir.record.sector;
+                    match what {
+                        Randomness::Ticket => sector.ticket = Some(value),
+                        Randomness::Seed => sector.seed = Some(value),
+                    }
+                    dir.save()?;
+                }
+                Err(delay) => {
+                    place = None;
+                    sleep(delay).await;
+                }
+            }
+        }
+        if place.is_none() {
+            self.course.waits(stage).await?;
+        }
+        Ok(place)
+    }
+
+    fn tell_finished(
+        &self,
+        stage: Stage,
+        attempt: u32,
+        elapsed_ms: u64,
+        resumed_from: Option<String>,
+    ) {
+        let sector = self.sector.clone();
+        let event = Event::StageFinished { sector, stage, attempt, elapsed_ms, resumed_from };
+        self.driver.observer.tell(&event);
     }
 }
 
-fn progress_report(
-    sector: &str,
+/// A sector as the owner of a stage's task.
+struct StageOwner<'a, C> {
+    dir: &'a mut SectorDir,
     stage: Stage,
-    observer: &Observer,
-) -> Arc<crate::supervisor::TaskReport> {
-    let sector = sector.to_owned();
-    let observer = observer.clone();
-    Arc::new(move |progress: &TaskProgress| {
-        observer.tell(&Event::StageProgress {
-            sector: sector.clone(),
-            stage,
-            phase: progress.phase.clone(),
-            done: progress.done,
-            total: progress.total,
-            unit: progress.unit.clone(),
-            checkpoint: progress.checkpoint.clone(),
-        });
-    })
+    course: &'a mut C,
 }
 
-/// Waits until a process that lost its task is seen dead, so that its place is not given out again.
-async fn seen_dead(slot: &Slot, pid: i32) {
-    let mut state = slot.processor().state();
-    let other = |state: &State| !matches!(state, State::Ready(ready) if ready.pid == pid);
-    let _ = timeout(SEEN_DEAD_WITHIN, state.wait_for(other)).await;
-}
+impl<C: Course> Owner for StageOwner<'_, C> {
+    async fn begin(&mut self, processor: &str) -> Result<u32, DriveError> {
+        let record = self.dir.record.stages.entry(self.stage).or_default();
+        record.attempts += 1;
+        record.processor = Some(processor.to_owned());
+        let attempt = record.attempts;
+        self.dir.save()?;
+        self.course.starts(self.stage, processor, attempt).await?;
+        Ok(attempt)
+    }
 
-fn as_error(lost: Lost) -> TaskError {
-    match lost {
-        Lost::Failed(error) => error,
-        other => TaskError::new(sealpipe_protocol::Code::InternalError, other.to_string())
-            .hint("its process died each time; its last words are in the journal"),
+    fn tries(&self) -> Tries {
+        self.course.tries()
+    }
+
+    async fn lost(&mut self, tries: Tries) -> Result<(), DriveError> {
+        self.course.lost(self.stage, tries).await
+    }
+
+    fn accept(&mut self, result: &TaskRunResult) -> Result<(), TaskError> {
+        steps::accept(&mut self.dir.record, self.stage, &result.output)
     }
 }

@@ -110,4 +110,4 @@ pub fn room_bytes(proof: SealProof) -> u64 {
 }
 
 /// c1's output, the record and the journal; generous.
-const ROOM_FOR_SMALL_FILES: u64 = 4 << 20;
+pub const ROOM_FOR_SMALL_FILES: u64 = 4 << 20;

@@ -24,10 +24,12 @@ pub struct Sector {
     pub prover: Prover,
     /// Its number.
     pub number: u64,
-    /// Randomness that the replica is bound to.
-    pub ticket: Bytes32,
-    /// Randomness that the challenges are drawn from.
-    pub seed: Bytes32,
+    /// Randomness that the replica is bound to; `None` until pc1 asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Bytes32>,
+    /// Randomness that the challenges are drawn from; `None` until c1 asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Bytes32>,
     /// The pieces, filling the sector.
     pub pieces: Vec<PieceSource>,
 }
@@ -43,7 +45,8 @@ impl Sector {
         self.pieces.iter().all(|piece| piece.source == Source::Zero)
     }
 
-    /// What differs from another sector, with both values; empty when they are the same.
+    /// What differs from another sector, with both values; empty when they are the same. Randomness
+    /// that one of them does not know yet makes no difference.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
         let mut compare = |what: &str, ours: String, theirs: String| {
@@ -54,12 +57,55 @@ impl Sector {
         compare("size", self.proof.size_name().into(), other.proof.size_name().into());
         compare("prover", self.prover.id().to_string(), other.prover.id().to_string());
         compare("sector number", self.number.to_string(), other.number.to_string());
-        compare("ticket", self.ticket.to_string(), other.ticket.to_string());
-        compare("seed", self.seed.to_string(), other.seed.to_string());
+        let randomness = [("ticket", self.ticket, other.ticket), ("seed", self.seed, other.seed)];
+        for (what, ours, theirs) in randomness {
+            if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                compare(what, ours.to_string(), theirs.to_string());
+            }
+        }
         if self.pieces != other.pieces {
             found.push("other pieces".to_owned());
         }
         found
+    }
+}
+
+/// What a sector takes from the chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Randomness {
+    /// What the replica is bound to.
+    Ticket,
+    /// What the challenges are drawn from.
+    Seed,
+}
+
+impl fmt::Display for Randomness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ticket => "ticket",
+            Self::Seed => "seed",
+        })
+    }
+}
+
+/// Which files stay once a sector is proven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub enum Keep {
+    /// What later proofs need: sealed, p_aux, t_aux, tree-r-last
+    #[default]
+    Needed,
+    /// Everything
+    All,
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Needed => "needed",
+            Self::All => "all",
+        })
     }
 }
 
@@ -118,7 +164,7 @@ impl fmt::Display for Prover {
 }
 
 /// Ticket or seed of a sector that no chain is behind: SHA-256 of a text that says so.
-pub fn practice_randomness(what: &str) -> Bytes32 {
+pub fn practice_randomness(what: Randomness) -> Bytes32 {
     Bytes32(Sha256::digest(format!("sealpipe practice {what}")).into())
 }
 
@@ -206,6 +252,31 @@ mod tests {
         check(&[127, 128], &[(true, 128), (false, 128), (true, 256), (false, 512), (false, 1024)]);
         check(&[1016, 508, 508], &[(true, 1024), (true, 512), (true, 512)]);
         check(&[127, 1016], &[(true, 128), (false, 128), (false, 256), (false, 512), (true, 1024)]);
+    }
+
+    #[test]
+    fn randomness_that_is_not_known_yet_makes_no_difference() {
+        let sector = |ticket, seed| Sector {
+            proof: PROOF,
+            prover: Prover::Miner(1000),
+            number: 1,
+            ticket,
+            seed,
+            pieces: lay_out(PROOF, &[]).unwrap(),
+        };
+        let one = Some(Bytes32([1; 32]));
+        let two = Some(Bytes32([2; 32]));
+        let check = |ours: &Sector, theirs: &Sector, expected: usize| {
+            assert_eq!(ours.differences(theirs).len(), expected);
+        };
+        check(&sector(one, None), &sector(None, one), 0);
+        check(&sector(one, two), &sector(one, None), 0);
+        check(&sector(one, two), &sector(two, one), 2);
+        let known = serde_json::to_string(&sector(one, two)).unwrap();
+        assert_eq!(serde_json::from_str::<Sector>(&known).unwrap(), sector(one, two));
+        let unknown = serde_json::to_string(&sector(None, None)).unwrap();
+        assert!(!unknown.contains("ticket"), "{unknown}");
+        assert_eq!(serde_json::from_str::<Sector>(&unknown).unwrap(), sector(None, None));
     }
 
     #[test]

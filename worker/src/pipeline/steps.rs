@@ -11,7 +11,7 @@ use sealpipe_protocol::{
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{layout::Layout, record::Record};
+use super::{layout::Layout, record::Record, sector::Randomness, task::unfit};
 
 /// The stages of a sector, in order.
 pub const STAGES: &[Stage] =
@@ -34,6 +34,15 @@ pub fn next(record: &Record) -> Option<Stage> {
     STAGES.iter().copied().find(|stage| !record.is_done(*stage))
 }
 
+/// Randomness of the chain that a stage takes and that is not known yet.
+pub fn lacks(record: &Record, stage: Stage) -> Option<Randomness> {
+    match stage {
+        Stage::Pc1 if record.sector.ticket.is_none() => Some(Randomness::Ticket),
+        Stage::C1 if record.sector.seed.is_none() => Some(Randomness::Seed),
+        _ => None,
+    }
+}
+
 /// Forgets the answers of stages whose files are gone although a later stage still reads them.
 /// An answer counts for nothing without the files that it stands for.
 pub fn forget_lost(record: &mut Record, layout: &Layout, exists: impl Fn(&Path) -> bool) {
@@ -50,14 +59,15 @@ pub fn forget_lost(record: &mut Record, layout: &Layout, exists: impl Fn(&Path) 
 /// The parameters of a stage, from what earlier ones have answered.
 ///
 /// # Panics
-/// When an earlier stage has not answered: [`next`] gives none out before.
+/// When an earlier stage has not answered, or what [`lacks`] names is not there.
 pub fn job(record: &Record, layout: &Layout, stage: Stage) -> Job {
     let sector = &record.sector;
     let results = &record.results;
     let proof = sector.proof;
     let prover_id = sector.prover.id();
     let sector_number = sector.number;
-    let (ticket, seed) = (sector.ticket, sector.seed);
+    let known = "whoever drives the sector has asked for it";
+    let (ticket, seed) = (|| sector.ticket.expect(known), || sector.seed.expect(known));
     let unsealed_path = layout.unsealed();
     let sealed_path = layout.sealed();
     let cache_dir = layout.cache();
@@ -76,7 +86,7 @@ pub fn job(record: &Record, layout: &Layout, stage: Stage) -> Job {
             proof,
             prover_id,
             sector_number,
-            ticket,
+            ticket: ticket(),
             pieces: pieces(),
             comm_d: comm_d(),
             unsealed_path,
@@ -96,8 +106,8 @@ pub fn job(record: &Record, layout: &Layout, stage: Stage) -> Job {
             proof,
             prover_id,
             sector_number,
-            ticket,
-            seed,
+            ticket: ticket(),
+            seed: seed(),
             comm_d: comm_d(),
             comm_r: comm_r(),
             pieces: pieces(),
@@ -113,8 +123,8 @@ pub fn job(record: &Record, layout: &Layout, stage: Stage) -> Job {
             proof,
             prover_id,
             sector_number,
-            ticket,
-            seed,
+            ticket: ticket(),
+            seed: seed(),
             comm_d: comm_d(),
             comm_r: comm_r(),
             proof_bytes: results.proof.clone().expect(answered),
@@ -134,7 +144,7 @@ pub fn accept(record: &mut Record, stage: Stage, output: &RawValue) -> Result<()
             let output: add_pieces::Output = read(stage, output)?;
             let sizes = output.pieces.iter().map(|piece| piece.piece_size);
             if !sizes.eq(record.sector.pieces.iter().map(|piece| piece.piece_size)) {
-                return Err(wrong(stage, "other pieces than were given"));
+                return Err(unfit(stage, "other pieces than were given"));
             }
             results.pieces = Some(output.pieces);
         }
@@ -142,7 +152,7 @@ pub fn accept(record: &mut Record, stage: Stage, output: &RawValue) -> Result<()
         Stage::Pc1 => {
             let output: pc1::Output = read(stage, output)?;
             if results.comm_d != Some(output.comm_d) {
-                return Err(wrong(stage, &format!("CommD {}", output.comm_d)));
+                return Err(unfit(stage, &format!("CommD {}", output.comm_d)));
             }
             results.replica_id = Some(output.replica_id);
         }
@@ -160,15 +170,7 @@ pub fn accept(record: &mut Record, stage: Stage, output: &RawValue) -> Result<()
 }
 
 fn read<T: DeserializeOwned>(stage: Stage, output: &RawValue) -> Result<T, TaskError> {
-    serde_json::from_str(output.get()).map_err(|error| wrong(stage, &error.to_string()))
-}
-
-fn wrong(stage: Stage, what: &str) -> TaskError {
-    TaskError::new(
-        sealpipe_protocol::Code::VerificationFailed,
-        format!("the answer of `{stage}` does not fit: {what}"),
-    )
-    .hint("the processor is defective; `sealpipe-conformance` shows where")
+    serde_json::from_str(output.get()).map_err(|error| unfit(stage, &error.to_string()))
 }
 
 #[cfg(test)]
@@ -186,8 +188,8 @@ mod tests {
             proof,
             prover: Prover::Miner(1000),
             number: 1,
-            ticket: Bytes32([1; 32]),
-            seed: Bytes32([2; 32]),
+            ticket: Some(Bytes32([1; 32])),
+            seed: Some(Bytes32([2; 32])),
             pieces: lay_out(proof, &[]).unwrap(),
         })
     }
@@ -249,6 +251,17 @@ mod tests {
         check(Stage::C2, "sc-02-data-layer-2.dat", Stage::C2);
         check(Stage::C2, "c1.json", Stage::C1);
         check(Stage::Verify, "c1.json", Stage::Verify);
+    }
+
+    #[test]
+    fn the_ticket_is_needed_for_pc1_and_the_seed_for_c1() {
+        let mut record = record();
+        (record.sector.ticket, record.sector.seed) = (None, None);
+        let lacking = STAGES.iter().filter_map(|stage| Some((*stage, lacks(&record, *stage)?)));
+        let expected = [(Stage::Pc1, Randomness::Ticket), (Stage::C1, Randomness::Seed)];
+        assert_eq!(lacking.collect::<Vec<_>>(), expected);
+        (record.sector.ticket, record.sector.seed) = (Some(Bytes32([1; 32])), None);
+        assert_eq!(lacks(&record, Stage::Pc1), None);
     }
 
     #[test]

@@ -31,18 +31,30 @@ pub struct StoreError {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// Whether it may pass by itself: room comes back, and whoever has the directory leaves it.
+    pub passes: bool,
 }
 
 impl StoreError {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+        Self { message: message.into(), hint: Some(hint.into()), passes: false }
+    }
+
+    fn passing(self) -> Self {
+        Self { passes: true, ..self }
     }
 
     fn io(what: &str, path: &Path, error: &io::Error) -> Self {
-        let full = error.kind() == io::ErrorKind::StorageFull;
+        let full = matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        );
+        let files = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+        let too_many = files.iter().any(|e| error.raw_os_error() == Some(e.raw_os_error()));
         Self {
             message: format!("cannot {what} {}: {error}", path.display()),
             hint: full.then(|| "free some space and run the command again".to_owned()),
+            passes: full || too_many,
         }
     }
 }
@@ -68,21 +80,27 @@ impl SectorDir {
         match check_vacant(&layout)? {
             true => Self::create(layout, sector),
             false => {
-                let found = Self::open_layout(layout)?;
-                let differences = found.record.sector.differences(&sector);
-                if differences.is_empty() {
-                    return Ok(found);
-                }
-                Err(StoreError::new(
-                    format!(
-                        "{} holds another sector: {}",
-                        found.layout.dir().display(),
-                        differences.join("; ")
-                    ),
-                    "give another --out, or the options that this sector was begun with",
-                ))
+                let mut found = Self::open_layout(layout)?;
+                check_same(&found.layout, &found.record, &sector)?;
+                found.learn(&sector)?;
+                Ok(found)
             }
         }
+    }
+
+    /// Whether [`open_or_create`](Self::open_or_create) would find the directory fit for a sector, as
+    /// far as can be told without its lock. What is remembered of the sector, if it was begun.
+    ///
+    /// # Errors
+    /// It belongs to another sector or to nobody, or cannot be read.
+    pub fn look(dir: &Path, sector: &Sector) -> Result<Option<Record>, StoreError> {
+        let layout = Layout::new(absolute(dir)?);
+        if check_vacant(&layout)? {
+            return Ok(None);
+        }
+        let record = read_record(&layout)?;
+        check_same(&layout, &record, sector)?;
+        Ok(Some(record))
     }
 
     /// Opens the directory of a sector that was begun.
@@ -98,6 +116,17 @@ impl SectorDir {
             ));
         }
         Self::open_layout(layout)
+    }
+
+    /// Takes over the randomness that is known by now.
+    fn learn(&mut self, sector: &Sector) -> Result<(), StoreError> {
+        let known = &mut self.record.sector;
+        let learnt = (known.ticket.or(sector.ticket), known.seed.or(sector.seed));
+        if learnt == (known.ticket, known.seed) {
+            return Ok(());
+        }
+        (known.ticket, known.seed) = learnt;
+        self.save()
     }
 
     fn create(layout: Layout, sector: Sector) -> Result<Self, StoreError> {
@@ -210,13 +239,17 @@ impl SectorDir {
     }
 }
 
-/// Whether the directory holds a sector that has its proof.
-pub fn is_proven(dir: &Path) -> bool {
-    let layout = Layout::new(dir.to_path_buf());
-    layout.record().exists() && read_record(&layout).is_ok_and(|r| r.results.proof.is_some())
+/// What is remembered of the sector in a directory, without taking its lock; `None` when there is
+/// none that can be read.
+pub fn peek(dir: &Path) -> Option<Record> {
+    read_record(&Layout::new(dir.to_path_buf())).ok()
 }
 
-fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
+/// The absolute path of a directory that may not be there yet, without links and `..`.
+///
+/// # Errors
+/// It is not UTF-8, or the system says so.
+pub fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
     if dir.to_str().is_none() {
         return Err(StoreError::new(
             format!("the path {} is not UTF-8, and the protocol is JSON", dir.display()),
@@ -234,6 +267,19 @@ fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
             Ok(absolute(parent)?.join(name))
         }
     }
+}
+
+/// Refuses a directory that holds another sector.
+fn check_same(layout: &Layout, record: &Record, sector: &Sector) -> Result<(), StoreError> {
+    let differences = record.sector.differences(sector);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let (dir, differences) = (layout.dir().display(), differences.join("; "));
+    Err(StoreError::new(
+        format!("{dir} holds another sector: {differences}"),
+        "give another --out, or the options that this sector was begun with",
+    ))
 }
 
 /// Whether there is no directory yet or an empty one.
@@ -277,7 +323,8 @@ fn check_room(layout: &Layout, sector: &Sector) -> Result<(), StoreError> {
             free >> 20
         ),
         "free some space, or give an --out on another disk",
-    ))
+    )
+    .passing())
 }
 
 fn lock(layout: &Layout) -> Result<File, StoreError> {
@@ -288,7 +335,8 @@ fn lock(layout: &Layout) -> Result<File, StoreError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::new(
             format!("another sealpipe works on {}", layout.dir().display()),
             "wait until it has ended",
-        )),
+        )
+        .passing()),
         Err(error) => Err(StoreError::io("lock", &cache, &error.into())),
     }
 }
@@ -350,8 +398,8 @@ mod tests {
             proof,
             prover: Prover::Miner(1000),
             number,
-            ticket: Bytes32([1; 32]),
-            seed: Bytes32([2; 32]),
+            ticket: Some(Bytes32([1; 32])),
+            seed: Some(Bytes32([2; 32])),
             pieces: lay_out(proof, &[]).unwrap(),
         }
     }

@@ -123,13 +123,14 @@ impl Scheduler {
 
     fn behind(&self, stage: Stage, ticket: Ticket) -> Option<Reason> {
         let tasks = self.queues.get(&stage)?.before(ticket);
-        let is_behind = tasks > 0 && !self.candidates(stage).contains(&ticket);
+        let is_behind =
+            tasks > 0 && self.candidates(stage).iter().all(|candidate| candidate.ticket != ticket);
         is_behind.then_some(Reason::Behind { tasks })
     }
 
     /// Why no place of a stage takes a task.
     fn nowhere(&self, stage: Stage, ticket: Ticket, now: Time) -> Vec<Reason> {
-        let kept = self.kept_before(stage, now);
+        let kept = self.kept_before(stage, ticket, now);
         let avoid = self.avoided(ticket);
         if self.best_place(stage, avoid, &kept).is_some() {
             return Vec::new();
@@ -163,13 +164,14 @@ impl Scheduler {
         is_kept.then(|| Reason::Kept { name: name.to_owned() })
     }
 
-    /// What due stages keep before it is a stage's turn.
-    fn kept_before(&self, stage: Stage, now: Time) -> Kept {
+    /// What due tasks keep before it is a task's turn, or that of the oldest one before it.
+    fn kept_before(&self, stage: Stage, ticket: Ticket, now: Time) -> Kept {
+        let order = self.in_order(now);
+        let own = order.iter().position(|other| other.ticket == ticket);
+        let turn = own.or_else(|| order.iter().position(|other| other.stage == stage));
         let mut kept = Kept::new();
-        for turn in self.turns().into_iter().take_while(|turn| turn.stage != stage) {
-            if turn.is_due && self.may_start(turn.stage, now) {
-                self.keep(&turn, &mut kept);
-            }
+        for due in order.iter().take(turn.unwrap_or(order.len())).filter(|other| other.is_due) {
+            self.keep(due, &mut kept);
         }
         kept
     }

@@ -88,12 +88,13 @@ pub struct Scheduler {
 /// Units of locks that due stages keep for themselves in one round.
 type Kept = BTreeMap<String, usize>;
 
-/// A stage whose turn may be next, and the tasks of it that may start: the oldest one that takes any
-/// place, and older ones that avoid one.
-struct Turn {
+/// A task that may start wherever there is a place that it does not avoid.
+#[derive(Clone, Copy)]
+struct Candidate {
     stage: Stage,
+    ticket: Ticket,
+    avoid: Option<PlaceId>,
     is_due: bool,
-    candidates: Vec<Ticket>,
 }
 
 impl Scheduler {
@@ -191,49 +192,37 @@ impl Scheduler {
     /// Grants one task, if any may start.
     fn grant(&mut self, now: Time) -> Option<Grant> {
         let mut kept = Kept::new();
-        for turn in self.turns() {
-            if !self.may_start(turn.stage, now) {
-                continue;
+        for candidate in self.in_order(now) {
+            if let Some(place) = self.best_place(candidate.stage, candidate.avoid, &kept) {
+                self.start(candidate, place, now);
+                return Some(Grant { ticket: candidate.ticket, place });
             }
-            let place_of = |ticket| self.best_place(turn.stage, self.avoided(ticket), &kept);
-            let granted = turn.candidates.iter().find_map(|t| Some((*t, place_of(*t)?)));
-            if let Some((ticket, place)) = granted {
-                self.start(turn.stage, ticket, place, now);
-                return Some(Grant { ticket, place });
-            }
-            if turn.is_due {
-                self.keep(&turn, &mut kept);
+            if candidate.is_due {
+                self.keep(&candidate, &mut kept);
             }
         }
         None
     }
 
-    /// Stages with tasks that may start: those that are due by the age of their oldest task, then the
-    /// later ones first.
-    fn turns(&self) -> Vec<Turn> {
-        let turns = self.queues.keys().filter_map(|stage| {
-            let candidates = self.candidates(*stage);
-            (!candidates.is_empty()).then(|| Turn {
-                stage: *stage,
-                is_due: self.is_due(*stage),
-                candidates,
-            })
+    /// The tasks that lack nothing but a place: those of stages that are due by their age, then those
+    /// of the later stages first.
+    fn in_order(&self, now: Time) -> Vec<Candidate> {
+        let stages = self.queues.keys().filter(|stage| self.may_start(**stage, now));
+        let mut order: Vec<Candidate> = stages.flat_map(|stage| self.candidates(*stage)).collect();
+        order.sort_by_key(|candidate| {
+            let due = candidate.is_due.then_some(candidate.ticket);
+            (due.is_none(), due, Reverse(candidate.stage), candidate.ticket)
         });
-        let mut turns: Vec<Turn> = turns.collect();
-        turns.sort_by_key(|turn| {
-            let due = turn.is_due.then(|| turn.candidates[0]);
-            (due.is_none(), due, Reverse(turn.stage))
-        });
-        turns
+        order
     }
 
     fn is_due(&self, stage: Stage) -> bool {
         self.passed.get(&stage).copied().unwrap_or(0) >= self.rules.policy.overtakes()
     }
 
-    /// The oldest task of a stage that may start wherever there is a place, and those before it that
-    /// avoid one; all of sectors that have begun or may begin.
-    fn candidates(&self, stage: Stage) -> Vec<Ticket> {
+    /// The oldest task of a stage that takes any place, and those before it that avoid one; all of
+    /// sectors that have begun or may begin.
+    fn candidates(&self, stage: Stage) -> Vec<Candidate> {
         let Some(queue) = self.queues.get(&stage).filter(|_| !self.paused) else {
             return Vec::new();
         };
@@ -244,9 +233,16 @@ impl Scheduler {
         let heads = queue.heads().filter(|(lane, ticket)| may_start(lane, *ticket));
         let mut heads: Vec<Ticket> = heads.map(|(_, ticket)| ticket).collect();
         heads.sort();
-        let free = heads.iter().position(|ticket| self.avoided(*ticket).is_none());
-        heads.truncate(free.map_or(heads.len(), |index| index + 1));
-        heads
+        let is_due = self.is_due(stage);
+        let mut candidates = Vec::new();
+        for ticket in heads {
+            let avoid = self.avoided(ticket);
+            candidates.push(Candidate { stage, ticket, avoid, is_due });
+            if avoid.is_none() {
+                break;
+            }
+        }
+        candidates
     }
 
     /// The place that a task avoids, if another one can take it.
@@ -275,8 +271,9 @@ impl Scheduler {
         !self.at_limit(stage) && self.staggered_until(stage).is_none_or(|at| at <= now)
     }
 
-    fn start(&mut self, stage: Stage, ticket: Ticket, place: PlaceId, now: Time) {
-        self.pass_others(stage, ticket, place, now);
+    fn start(&mut self, candidate: Candidate, place: PlaceId, now: Time) {
+        self.pass_others(&candidate, place, now);
+        let Candidate { stage, ticket, .. } = candidate;
         let sector = self.unqueue(ticket).and_then(|task| task.sector);
         if let Some(sector) = sector {
             self.begin(sector);
@@ -305,31 +302,29 @@ impl Scheduler {
 
     /// Counts the stages that a grant passes: an older task of theirs could use one of its locks now,
     /// and of that lock nothing is left.
-    fn pass_others(&mut self, stage: Stage, ticket: Ticket, place: PlaceId, now: Time) {
+    fn pass_others(&mut self, granted: &Candidate, place: PlaceId, now: Time) {
         let Some(site) = self.sites.get(&place) else { return };
         let is_last = |name: &&String| self.free_units(name, &Kept::new()) <= 1;
         let taken: BTreeSet<&String> = site.place.locks.iter().filter(is_last).collect();
         if taken.is_empty() {
             return;
         }
-        let wants = |older: &Ticket, stage: Stage| {
-            let mut open = self.open(stage, self.avoided(*older));
-            open.any(|(_, site)| site.place.locks.iter().any(|lock| taken.contains(lock)))
+        let is_passed = |other: &Candidate| {
+            let mut open = self.open(other.stage, other.avoid);
+            other.stage != granted.stage
+                && other.ticket < granted.ticket
+                && open.any(|(_, site)| site.place.locks.iter().any(|lock| taken.contains(lock)))
         };
-        let is_passed = |other: &Stage| {
-            *other != stage
-                && self.may_start(*other, now)
-                && self.candidates(*other).iter().any(|t| *t < ticket && wants(t, *other))
-        };
-        let passed: Vec<Stage> = self.queues.keys().copied().filter(is_passed).collect();
+        let passed = self.in_order(now).into_iter().filter(is_passed);
+        let passed: BTreeSet<Stage> = passed.map(|candidate| candidate.stage).collect();
         for stage in passed {
             *self.passed.entry(stage).or_default() += 1;
         }
     }
 
-    /// Keeps for a due stage one unit of each lock that one of its places could use.
-    fn keep(&self, turn: &Turn, kept: &mut Kept) {
-        let open = turn.candidates.iter().flat_map(|t| self.open(turn.stage, self.avoided(*t)));
+    /// Keeps for a due task one unit of each lock that one of its places could use.
+    fn keep(&self, due: &Candidate, kept: &mut Kept) {
+        let open = self.open(due.stage, due.avoid);
         let names: BTreeSet<&String> = open.flat_map(|(_, site)| &site.place.locks).collect();
         for name in names {
             *kept.entry(name.clone()).or_default() += 1;

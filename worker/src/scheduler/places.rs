@@ -48,7 +48,7 @@ pub(super) struct Site {
 impl Site {
     /// Slots that a task could take.
     pub fn free(&self) -> usize {
-        if self.retired { 0 } else { self.place.capacity.saturating_sub(self.running) }
+        self.place.capacity.saturating_sub(self.running)
     }
 }
 

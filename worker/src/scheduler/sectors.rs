@@ -113,8 +113,8 @@ impl Scheduler {
         self.sectors.get(&sector).into_iter().flat_map(|course| course.waiting.iter().copied())
     }
 
-    /// The first task of a sector is granted: it has begun.
-    pub(super) fn begin(&mut self, sector: Sector) {
+    /// The first task of a sector is granted, or was under an earlier worker: it has begun.
+    pub fn begin(&mut self, sector: Sector) {
         if self.has_begun(sector) {
             return;
         }

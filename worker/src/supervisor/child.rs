@@ -33,7 +33,7 @@ use super::{
     process_table::MARK,
     spawn::{before_exec, enter_group},
 };
-use crate::{config::Pinning, topology::PLANNING_ENVS};
+use crate::{config::Pinning, hardware::PLANNING_ENVS};
 
 /// Lines of stderr that are kept, to show when the process dies.
 const KEPT_LINES: usize = 20;

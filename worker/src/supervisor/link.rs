@@ -3,7 +3,6 @@
 //! The connection to one running process: tasks, their progress, and signs of life.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -23,27 +22,23 @@ use sealpipe_protocol::{
     },
     peer::{CallError, Oddity, Options, Peer, read_result},
 };
-use serde::Serialize;
 use tokio::{
     process::{ChildStdin, ChildStdout},
     sync::Notify,
     time::{sleep, timeout},
 };
 
-use super::ProcessorSpec;
-use crate::event::{Event, Observer, millis};
+use super::{
+    ProcessorSpec,
+    stall::{Patience, StalledTask, Watch},
+};
+use crate::event::{Event, Observer};
 
 /// Lines that are no message, after which a process is taken for defective.
 const DEFECTIVE_AFTER: u32 = 1_000;
 
 /// Oddities of one process that are shown: the first ones tell, more of them would hide the rest.
 const SHOWN_ODDITIES: u32 = 3;
-
-/// How often silence is looked for, unless a time that is watched for is so short that it is more often.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
-
-/// How often at most.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a processor may take to answer `shutdown` and `task/cancel`: ten times what the
 /// protocol allows.
@@ -66,53 +61,12 @@ pub enum Lost {
 /// How a task is doing.
 pub type TaskReport = dyn Fn(&TaskProgress) + Send + Sync;
 
-/// A task whose progress stands still.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StalledTask {
-    /// Its id.
-    pub task: String,
-    /// For how long, in milliseconds.
-    pub silent_ms: u64,
-}
-
-type Reports = HashMap<(TaskId, u32), Watched>;
-
-struct Watched {
-    report: Arc<TaskReport>,
-    done: Option<u64>,
-    advanced_at: Instant,
-    /// Whether it was said that it stands still.
-    is_reported: bool,
-}
-
-/// What silence means.
-#[derive(Clone, Copy)]
-struct Patience {
-    stalled_after: Duration,
-    stuck_after: Duration,
-    report_after: Duration,
-}
-
-impl Patience {
-    fn of(spec: &ProcessorSpec) -> Self {
-        let ProcessorSpec { stalled_after, stuck_after, stall_report_after, .. } = *spec;
-        Self { stalled_after, stuck_after, report_after: stall_report_after }
-    }
-
-    /// How often it is looked whether a time is over: a few times within the shortest.
-    fn interval(self) -> Duration {
-        let shortest = self.stalled_after.min(self.stuck_after).min(self.report_after);
-        (shortest / 4).clamp(SHORTEST_INTERVAL, WATCH_INTERVAL)
-    }
-}
-
 struct Shared {
     processor: String,
     stage: Stage,
     patience: Mutex<Patience>,
     observer: Observer,
-    tasks: Mutex<Reports>,
+    tasks: Mutex<Watch>,
     heard_at: Mutex<Instant>,
     oddities: AtomicU32,
     first_oddity: Mutex<Option<String>>,
@@ -124,7 +78,7 @@ struct Shared {
 }
 
 impl Shared {
-    fn tasks(&self) -> MutexGuard<'_, Reports> {
+    fn tasks(&self) -> MutexGuard<'_, Watch> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -134,23 +88,6 @@ impl Shared {
 
     fn patience(&self) -> Patience {
         *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says which tasks have come to stand still.
-    fn report_stalls(&self, report_after: Duration) {
-        let mut stalled = Vec::new();
-        for ((task, _), watched) in &mut *self.tasks() {
-            let silence = watched.advanced_at.elapsed();
-            if silence > report_after && !watched.is_reported {
-                watched.is_reported = true;
-                stalled.push((task.to_string(), silence));
-            }
-        }
-        for (task, silence) in stalled {
-            let (processor, stage) = (self.processor.clone(), self.stage);
-            let silent_ms = millis(silence);
-            self.observer.tell(&Event::TaskStalled { processor, task, stage, silent_ms });
-        }
     }
 
     fn silence(&self) -> Duration {
@@ -228,15 +165,8 @@ impl Link {
 
     /// The tasks whose progress stands still for longer than is to be reported.
     pub fn stalled(&self) -> Vec<StalledTask> {
-        let Patience { report_after, .. } = self.shared.patience();
-        let tasks = self.shared.tasks();
-        let still = tasks.iter().map(|((task, _), watched)| (task, watched.advanced_at.elapsed()));
-        let stalled = still.filter(|(_, silence)| *silence > report_after);
-        let stalled = stalled.map(|(task, silence)| StalledTask {
-            task: task.to_string(),
-            silent_ms: millis(silence),
-        });
-        stalled.collect()
+        let patience = self.shared.patience();
+        self.shared.tasks().stalled(patience, Instant::now())
     }
 
     /// Applies the limits that both sides have announced in `initialize`.
@@ -293,17 +223,19 @@ impl Link {
             if self.oddities() > DEFECTIVE_AFTER {
                 return format!("it printed {} lines that are no messages", self.oddities());
             }
-            self.shared.report_stalls(patience.report_after);
-            let tasks = self.shared.tasks();
+            let now = Instant::now();
             let silence = self.shared.silence();
-            if !tasks.is_empty() && silence > patience.stalled_after {
-                return format!("it said nothing for {} s with tasks open", silence.as_secs());
+            let (stalled, given_up) = {
+                let mut tasks = self.shared.tasks();
+                (tasks.newly_stalled(patience, now), tasks.given_up(patience, silence, now))
+            };
+            for StalledTask { task, silent_ms } in stalled {
+                let (processor, stage) = (self.shared.processor.clone(), self.shared.stage);
+                let event = Event::TaskStalled { processor, task, stage, silent_ms };
+                self.shared.observer.tell(&event);
             }
-            let too_long = |task: &Watched| task.advanced_at.elapsed() > patience.stuck_after;
-            let stuck = tasks.iter().find(|(_, task)| too_long(task));
-            if let Some(((task_id, _), _)) = stuck {
-                let limit = patience.stuck_after.as_secs();
-                return format!("task {task_id} did not advance in {limit} s");
+            if let Some(why) = given_up {
+                return why;
             }
         }
     }
@@ -319,10 +251,8 @@ impl Link {
     ) -> Result<TaskRunResult, Lost> {
         let mut call = self.peer.call(TaskRun::METHOD, params).map_err(lost)?;
         let key = (params.task_id.clone(), params.attempt);
-        let advanced_at = Instant::now();
-        let watched = Watched { report, done: None, advanced_at, is_reported: false };
         self.shared.heard();
-        self.shared.tasks().insert(key.clone(), watched);
+        self.shared.tasks().begin(key.clone(), report, Instant::now());
         let mut open = OpenTask { link: self, key, cancel: true };
         // A cancel must not overtake the task that it is about.
         call.written().await;
@@ -352,7 +282,7 @@ struct OpenTask<'a> {
 
 impl Drop for OpenTask<'_> {
     fn drop(&mut self) {
-        self.link.shared.tasks().remove(&self.key);
+        self.link.shared.tasks().end(&self.key);
         self.link.shared.ended.notify_waiters();
         if self.cancel {
             let peer = self.link.peer.clone();
@@ -416,22 +346,15 @@ fn read<T: serde::de::DeserializeOwned>(params: Option<&str>) -> Result<T, TaskE
 
 fn on_progress(shared: &Shared, progress: &TaskProgress) {
     shared.heard();
-    let mut tasks = shared.tasks();
-    let key = (progress.task_id.clone(), progress.attempt);
-    let Some(task) = tasks.get_mut(&key) else {
-        drop(tasks);
-        let reason = format!("task {} is not open", progress.task_id);
-        let method = TaskProgress::METHOD.to_owned();
-        return shared.oddity(&Oddity::BadNotification { method, reason });
-    };
-    if task.done != Some(progress.done) {
-        task.done = Some(progress.done);
-        task.advanced_at = Instant::now();
-        task.is_reported = false;
+    let report = shared.tasks().advance(progress, Instant::now());
+    match report {
+        Some(report) => report(progress),
+        None => {
+            let reason = format!("task {} is not open", progress.task_id);
+            let method = TaskProgress::METHOD.to_owned();
+            shared.oddity(&Oddity::BadNotification { method, reason });
+        }
     }
-    let report = task.report.clone();
-    drop(tasks);
-    report(progress);
 }
 
 fn on_status(shared: &Shared, status: &ProcessorStatus) {

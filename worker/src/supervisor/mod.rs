@@ -7,6 +7,7 @@
 //!
 //! Nothing of a stage is computed here, and nothing of a sector is known.
 
+mod care;
 mod cgroup;
 mod child;
 mod connection;
@@ -21,14 +22,16 @@ mod process_table;
 mod processor;
 pub(crate) mod spawn;
 pub mod spec;
+mod stall;
 
 pub use self::{
     connection::{Condemned, Connection},
     handshake::StartError,
-    link::{Lost, StalledTask, TaskReport},
+    link::{Lost, TaskReport},
     placed::Placed,
     processor::{Health, Processor, Ready, State},
     spec::{ProcessorId, ProcessorSpec},
+    stall::StalledTask,
 };
 
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use rustix::process::Pid;
 use sealpipe_protocol::method::Placement;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{task::JoinHandle, time::interval};
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// What holds a process to its cpus.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Placed {
     /// A control group.
@@ -41,9 +41,9 @@ pub enum Placed {
 impl fmt::Display for Placed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ControlGroup { dir } => write!(f, "control group {}", dir.display()),
-            Self::Affinity => f.write_str("affinity"),
-            Self::Nothing => f.write_str("nothing"),
+            Self::ControlGroup { .. } => f.write_str("in a control group"),
+            Self::Affinity => f.write_str("cpus by affinity"),
+            Self::Nothing => f.write_str("on any cpu"),
         }
     }
 }

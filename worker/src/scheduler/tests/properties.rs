@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What holds in every state: random rules, and random walks through requests, ends, and processes
-//! that come and go. Everything is counted here a second time, from the grants alone.
+//! What holds in every state: random rules, and random walks through requests, ends, processes that
+//! come and go, other configurations, full disks, and people who hold and pause. Everything is
+//! counted here a second time, from the grants alone.
 
+mod model;
+
+use self::model::{LOCKS, Model, STAGES, Task};
 use super::*;
 
 /// Walks, each with rules of its own.
 const WALKS: u64 = 100;
 /// Steps of a walk.
 const STEPS: usize = 200;
-
-const STAGES: [Stage; 4] = [Stage::Pc1, Stage::Pc2, Stage::C1, Stage::C2];
-const LOCKS: [&str; 3] = ["a", "b", "c"];
+/// Disks that sectors need room on.
+const DISKS: usize = 2;
 
 /// A linear congruential generator (Knuth, MMIX).
 struct Random(u64);
@@ -22,32 +25,25 @@ impl Random {
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
     }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
 }
 
-fn random_places(random: &mut Random) -> Vec<Place> {
-    // One place of each stage at least, so that no stage waits for ever.
-    let mut stages = STAGES.to_vec();
-    stages.extend((0..3).map(|_| STAGES[random.below(4)]));
-    let mut place = |stage| {
-        let mut locks = LOCKS.map(str::to_owned).to_vec();
-        locks.retain(|_| random.below(3) == 0);
-        let (capacity, weight) = (1 + random.below(3), 1 + random.below(3) as u32);
-        Place {
-            stage,
-            rank: 0,
-            capacity,
-            locks: locks.into_iter().collect(),
-            weight,
-            is_counted: true,
-        }
-    };
-    stages.into_iter().map(&mut place).collect()
+fn random_place(random: &mut Random, stage: Stage) -> Place {
+    let mut locks = LOCKS.map(str::to_owned).to_vec();
+    locks.retain(|_| random.one_in(3));
+    let (capacity, weight) = (1 + random.below(3), 1 + random.below(3) as u32);
+    let (rank, is_counted) = (random.below(9), random.below(4) > 0);
+    Place { stage, rank, capacity, locks: locks.into_iter().collect(), weight, is_counted }
 }
 
+/// Rules under which every stage can run.
 fn random_rules(random: &mut Random) -> Rules {
     let limits = STAGES.map(|stage| {
-        let concurrent = (random.below(2) == 0).then(|| 1 + random.below(3));
-        let staggered = (random.below(4) == 0).then(|| Duration::from_secs(3));
+        let concurrent = random.one_in(2).then(|| 1 + random.below(3));
+        let staggered = random.one_in(4).then(|| Duration::from_secs(3));
         (stage, StageLimit { concurrent, staggered })
     });
     let policy = match random.below(4) {
@@ -58,226 +54,219 @@ fn random_rules(random: &mut Random) -> Rules {
         limits: limits.into(),
         locks: LOCKS.map(|name| (name.to_owned(), 1 + random.below(2))).into(),
         policy,
-        sectors_in_flight: match random.below(2) {
+        sectors_in_flight: match random.below(3) {
             0 => Cap::AtMost(1 + random.below(5)),
+            1 => Cap::Auto,
             _ => Cap::Unbounded,
         },
     }
 }
 
-/// A task as this test knows it.
-struct Task {
-    ticket: Ticket,
-    stage: Stage,
-    sector: Sector,
-}
-
 struct Walk {
-    rules: Rules,
-    places: Vec<Place>,
+    model: Model,
     scheduler: Scheduler,
-    now: Time,
-    waiting: Vec<Task>,
-    running: Vec<(Task, usize)>,
-    /// How often the oldest waiting task of a stage was deprived of a lock since the stage's last grant.
-    deprived: BTreeMap<Stage, u32>,
-    last_start: BTreeMap<Stage, Time>,
-    begun: BTreeSet<Sector>,
     sectors: Sector,
 }
 
 impl Walk {
     fn new(random: &mut Random) -> Self {
-        let (rules, places) = (random_rules(random), random_places(random));
-        let scheduler = Scheduler::new(rules.clone(), places.clone());
-        Self {
-            rules,
-            places,
-            scheduler,
-            now: Time::ZERO,
-            waiting: Vec::new(),
-            running: Vec::new(),
-            deprived: BTreeMap::new(),
-            last_start: BTreeMap::new(),
-            begun: BTreeSet::new(),
-            sectors: 0,
+        let rules = random_rules(random);
+        let scheduler = Scheduler::new(rules.clone(), Vec::new());
+        let mut walk = Self { model: Model::new(rules), scheduler, sectors: 0 };
+        // One place of each stage at least, so that no stage waits for ever.
+        let stages = STAGES.into_iter().chain((0..3).map(|_| STAGES[random.below(4)]));
+        for stage in stages.collect::<Vec<_>>() {
+            walk.add_place(random_place(random, stage));
         }
+        walk
     }
 
-    fn request(&mut self, stage: Stage, sector: Sector) {
-        let ticket = self.scheduler.request(stage, Some(sector), None);
-        self.waiting.push(Task { ticket, stage, sector });
+    fn add_place(&mut self, place: Place) {
+        let id = self.scheduler.add_place(place.clone());
+        self.model.add_place(id, place);
     }
 
-    fn n_at(&self, place: usize) -> usize {
-        self.running.iter().filter(|(_, at)| *at == place).count()
+    fn set_capacity(&mut self, place: PlaceId, capacity: usize) {
+        self.scheduler.set_capacity(place, capacity);
+        self.model.change_place(place, |place| place.capacity = capacity);
     }
 
-    fn n_held(&self, lock: &str) -> usize {
-        self.running.iter().filter(|(_, at)| self.places[*at].locks.contains(lock)).count()
+    fn set_rules(&mut self, rules: Rules) {
+        self.scheduler.set_rules(rules.clone());
+        self.model.rules = rules;
     }
 
-    fn n_free(&self, lock: &str) -> usize {
-        self.rules.locks[lock] - self.n_held(lock)
+    fn set_room(&mut self, disk: Disk, bytes: u64) {
+        self.scheduler.set_room(disk, bytes);
+        self.model.rooms.insert(disk, bytes);
     }
 
-    /// Whether limits, intervals and the bound on sectors let a task start.
-    fn may_start(&self, task: &Task) -> bool {
-        let limit = self.rules.limits[&task.stage];
-        let running = self.running.iter().filter(|(other, _)| other.stage == task.stage).count();
-        let is_early = limit.staggered.is_some_and(|interval| {
-            self.last_start.get(&task.stage).is_some_and(|last| *last + interval > self.now)
-        });
-        let is_held_back = !self.begun.contains(&task.sector)
-            && matches!(self.rules.sectors_in_flight, Cap::AtMost(n) if self.begun.len() >= n);
-        limit.concurrent.is_none_or(|limit| running < limit) && !is_early && !is_held_back
+    fn request(&mut self, stage: Stage, sector: Option<Sector>, avoid: Option<PlaceId>) {
+        let ticket = self.scheduler.request(stage, sector, avoid);
+        self.model.waiting.push(Task { ticket, stage, sector, avoid });
     }
 
-    fn oldest(&self, stage: Stage) -> Option<&Task> {
-        self.waiting.iter().find(|task| task.stage == stage && self.may_start(task))
-    }
-
-    /// Places of a stage with a slot that is free.
-    fn open(&self, stage: Stage) -> impl Iterator<Item = &Place> {
-        let places = self.places.iter().enumerate();
-        let open = places
-            .filter(move |(at, place)| place.stage == stage && place.capacity > self.n_at(*at));
-        open.map(|(_, place)| place)
-    }
-
-    fn take(&mut self, grant: Grant) {
-        let index = self.waiting.iter().position(|task| task.ticket == grant.ticket);
-        let task = self.waiting.remove(index.expect("only what waits is granted"));
-        assert_eq!(self.places[grant.place.number() as usize].stage, task.stage);
-        assert!(
-            self.n_at(grant.place.number() as usize)
-                < self.places[grant.place.number() as usize].capacity,
-            "a slot is free"
-        );
-        assert!(self.may_start(&task), "the limits hold");
-        let same = |other: &&Task| other.stage == task.stage && self.may_start(other);
-        let older = self.waiting.iter().find(same).filter(|other| other.ticket < task.ticket);
-        assert!(older.is_none(), "a stage is served in order");
-        self.deprive(&task, grant.place.number() as usize);
-        for lock in &self.places[grant.place.number() as usize].locks {
-            assert!(self.n_free(lock) > 0, "a lock is free");
-        }
-        self.last_start.insert(task.stage, self.now);
-        self.begun.insert(task.sector);
-        self.deprived.remove(&task.stage);
-        self.running.push((task, grant.place.number() as usize));
-    }
-
-    fn deprive(&mut self, task: &Task, place: usize) {
-        let last = |lock: &&String| self.n_free(lock) == 1;
-        let taken: Vec<&String> = self.places[place].locks.iter().filter(last).collect();
-        let loses = |stage: &Stage| {
-            self.oldest(*stage).is_some_and(|oldest| oldest.ticket < task.ticket)
-                && self.open(*stage).any(|p| p.locks.iter().any(|lock| taken.contains(&lock)))
-        };
-        let others = STAGES.into_iter().filter(|stage| *stage != task.stage);
-        let losing: Vec<Stage> = others.filter(loses).collect();
-        for stage in losing {
-            let times = self.deprived.entry(stage).or_default();
-            *times += 1;
-            let bound = self.rules.policy.overtakes();
-            assert!(*times <= bound, "{stage} is overtaken {times} times of {bound}");
-        }
-    }
-
-    /// No slot is idle beside a task that could have it, unless a due stage keeps a lock for itself.
-    fn check_nothing_is_idle(&self) {
-        for stage in STAGES {
-            let Some(oldest) = self.oldest(stage) else { continue };
-            let free = |place: &&Place| place.locks.iter().all(|lock| self.n_free(lock) > 0);
-            let Some(idle) = self.open(stage).find(free) else { continue };
-            let why = self.scheduler.explain(oldest.ticket, self.now);
-            let is_kept = why.iter().any(|reason| matches!(reason, Reason::Kept { .. }));
-            let bound = self.rules.policy.overtakes();
-            let may_keep = |other: &Stage| {
-                *other != stage && self.deprived.get(other).copied().unwrap_or(0) >= bound
-            };
-            assert!(
-                is_kept && !idle.locks.is_empty() && STAGES.iter().any(may_keep),
-                "{stage} waits beside an idle place: {why:?}"
-            );
-        }
+    fn begin_sector(&mut self, random: &mut Random) {
+        self.sectors += 1;
+        let disk = random.below(DISKS + 1) as Disk;
+        let bytes = 1 + random.below(3) as u64;
+        let need = (disk > 0).then_some(Need { disk, bytes });
+        self.scheduler.enroll(self.sectors, need);
+        self.model.needs.extend(need.map(|need| (self.sectors, need)));
+        // Some of them were under way before the worker was started again.
+        let stage = STAGES[random.below(2)];
+        self.request(stage, Some(self.sectors), None);
     }
 
     fn settle(&mut self) {
-        let (grants, wake) = self.scheduler.grants(self.now);
-        grants.into_iter().for_each(|grant| self.take(grant));
-        assert_eq!(self.scheduler.grants(self.now), (vec![], wake), "asking twice changes nothing");
+        let (grants, wake) = self.scheduler.grants(self.model.now);
+        grants.into_iter().for_each(|grant| self.model.take(grant));
+        let again = self.scheduler.grants(self.model.now);
+        assert_eq!(again, (vec![], wake), "asking twice changes nothing");
         // The oldest ones: those behind them wait for the same and for them.
-        for task in self.waiting.iter().take(4) {
-            assert!(
-                !self.scheduler.explain(task.ticket, self.now).is_empty(),
-                "it waits for nothing"
-            );
+        for task in self.model.waiting.iter().take(4) {
+            let why = self.scheduler.explain(task.ticket, self.model.now);
+            assert!(!why.is_empty(), "it waits for nothing");
         }
-        self.check_nothing_is_idle();
+        self.model.check_nothing_is_idle(&self.scheduler);
+        for (place, is_there) in self.model.known_places() {
+            assert_eq!(self.scheduler.has_place(place), is_there, "{place:?}");
+        }
+        assert_eq!(self.scheduler.in_flight(), self.model.begun.len());
+        assert_eq!(self.scheduler.cap(), self.model.cap());
     }
 
-    fn end(&mut self, index: usize) -> Task {
-        let (task, _) = self.running.swap_remove(index);
+    fn end(&mut self, index: usize) -> (Task, PlaceId) {
+        let (task, place) = self.model.end(index);
         self.scheduler.release(task.ticket);
-        task
+        (task, place)
     }
 
-    /// The sector goes on, or leaves.
-    fn go_on(&mut self, task: &Task) {
+    /// A task ends: its sector goes on, or leaves, or the task is tried again.
+    fn end_one(&mut self, random: &mut Random) {
+        let (task, place) = self.end(random.below(self.model.running.len()));
+        if random.one_in(5) {
+            let avoid = random.one_in(2).then_some(place);
+            return self.request(task.stage, task.sector, avoid);
+        }
+        let Some(sector) = task.sector else { return };
         let next = STAGES.iter().position(|stage| *stage == task.stage).map_or(4, |i| i + 1);
         match STAGES.get(next) {
-            Some(stage) => self.request(*stage, task.sector),
-            None => {
-                self.begun.remove(&task.sector);
-                self.scheduler.leave(task.sector);
+            Some(stage) => self.request(*stage, Some(sector), None),
+            None => self.leave(sector),
+        }
+    }
+
+    fn leave(&mut self, sector: Sector) {
+        self.model.leave(sector);
+        self.scheduler.leave(sector);
+    }
+
+    /// Somebody gives up waiting, and with it the sector.
+    fn withdraw(&mut self, random: &mut Random) {
+        let task = self.model.withdraw(random.below(self.model.waiting.len()));
+        self.scheduler.release(task.ticket);
+        if let Some(sector) = task.sector {
+            self.leave(sector);
+        }
+    }
+
+    /// A process dies, and its tasks wait again; or one comes back.
+    fn kill_or_revive(&mut self, random: &mut Random) {
+        let Some(place) = self.model.any_place(random.below(99)) else { return };
+        let is_dead = self.model.capacity(place) == 0;
+        self.set_capacity(place, if is_dead { 2 } else { 0 });
+        while let Some(index) = self.model.running.iter().position(|(_, r)| r.place == place) {
+            let (task, place) = self.end(index);
+            self.request(task.stage, task.sector, Some(place));
+        }
+    }
+
+    /// The configuration changes.
+    fn reload(&mut self, random: &mut Random) {
+        let place = self.model.any_place(random.below(99));
+        match (random.below(4), place) {
+            (0, Some(place)) => {
+                // Another process takes over.
+                self.add_place(random_place(random, self.model.stage(place)));
+                self.scheduler.retire_place(place);
+                self.model.retire(place);
             }
+            (1, Some(place)) => {
+                let new = random_place(random, self.model.stage(place));
+                let Place { rank, locks, weight, .. } = new;
+                let change = |old: &mut Place| {
+                    (old.rank, old.locks, old.weight) = (rank, locks.clone(), weight);
+                };
+                self.scheduler.update_place(place, change);
+                self.model.change_place(place, change);
+            }
+            (2, _) => {
+                let stage = STAGES[random.below(4)];
+                self.add_place(random_place(random, stage));
+            }
+            _ => self.set_rules(random_rules(random)),
+        }
+    }
+
+    fn meddle(&mut self, random: &mut Random) {
+        match random.below(4) {
+            0 if self.sectors > 0 => {
+                let sector = 1 + random.below(self.sectors as usize) as Sector;
+                match self.model.held.insert(sector) {
+                    true => self.scheduler.hold(sector),
+                    false => {
+                        self.model.held.remove(&sector);
+                        self.scheduler.unhold(sector);
+                    }
+                }
+                self.model.forget_held_of_the_unknown();
+            }
+            1 if random.one_in(3) => {
+                self.model.paused = !self.model.paused;
+                match self.model.paused {
+                    true => self.scheduler.pause(),
+                    false => self.scheduler.resume(),
+                }
+            }
+            2 if !self.model.waiting.is_empty() => self.withdraw(random),
+            _ => self.set_room(1 + random.below(DISKS) as Disk, random.below(6) as u64),
         }
     }
 
     fn step(&mut self, random: &mut Random) {
-        match random.below(5) {
-            0 | 1 => {
-                self.sectors += 1;
-                self.request(Stage::Pc1, self.sectors);
-            }
-            2 | 3 if !self.running.is_empty() => {
-                let task = self.end(random.below(self.running.len()));
-                self.go_on(&task);
-            }
-            4 if random.below(4) == 0 => {
-                // A process dies, and its tasks wait again; or one comes back.
-                let place = random.below(self.places.len());
-                let capacity = if self.places[place].capacity == 0 { 2 } else { 0 };
-                self.places[place].capacity = capacity;
-                self.scheduler.set_capacity(nth(&self.scheduler, place as u64), capacity);
-                while let Some(index) = self.running.iter().position(|(_, at)| *at == place) {
-                    let task = self.end(index);
-                    self.request(task.stage, task.sector);
-                }
-            }
-            _ => self.now += Duration::from_secs(1),
+        match random.below(8) {
+            0 | 1 => self.begin_sector(random),
+            2 => self.request(STAGES[random.below(4)], None, None),
+            3 | 4 if !self.model.running.is_empty() => self.end_one(random),
+            5 if random.one_in(3) => self.kill_or_revive(random),
+            6 if random.one_in(2) => self.reload(random),
+            7 => self.meddle(random),
+            _ => self.model.now += Duration::from_secs(1),
         }
     }
 
-    /// With all processes there and tasks that end, everything is served.
+    /// With all processes there, nobody held, and tasks that end, everything is served.
     fn drain(&mut self, random: &mut Random) {
-        for place in 0..self.places.len() {
-            self.places[place].capacity = self.places[place].capacity.max(1);
-            self.scheduler
-                .set_capacity(nth(&self.scheduler, place as u64), self.places[place].capacity);
+        for (place, _) in self.model.known_places() {
+            self.set_capacity(place, self.model.capacity(place).max(1));
         }
-        let bound = 100 * (self.waiting.len() + self.running.len() + 1);
+        self.model.paused = false;
+        self.scheduler.resume();
+        for sector in std::mem::take(&mut self.model.held) {
+            self.scheduler.unhold(sector);
+        }
+        let bound = 100 * (self.model.waiting.len() + self.model.running.len() + 1);
         for _ in 0..bound {
+            (1..=DISKS as Disk).for_each(|disk| self.set_room(disk, 3));
             self.settle();
-            self.now += Duration::from_secs(1);
-            if !self.running.is_empty() {
-                let task = self.end(random.below(self.running.len()));
-                self.go_on(&task);
+            self.model.now += Duration::from_secs(1);
+            if !self.model.running.is_empty() {
+                self.end_one(random);
             }
         }
-        assert!(self.waiting.is_empty() && self.running.is_empty(), "somebody is never served");
+        let Model { waiting, running, .. } = &self.model;
+        assert!(waiting.is_empty() && running.is_empty(), "somebody is never served");
     }
 }
 

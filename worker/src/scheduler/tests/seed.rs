@@ -117,6 +117,14 @@ fn c2_never_starves_and_the_gpus_are_never_idle() {
 }
 
 #[test]
+fn the_cap_that_nobody_set_keeps_the_gpus_busy_and_the_queues_short() {
+    let month = run(Policy::default(), Cap::Auto);
+    assert!(month.sealed > MOST * 97 / 100, "{month:?}");
+    // Twice as many sectors as there are slots.
+    assert!(month.longest_queue.values().all(|queue| *queue < 2 * (28 + 2 + 2)), "{month:?}");
+}
+
+#[test]
 fn without_a_cap_queues_grow_before_the_gpus_and_not_before_c2() {
     let month = run(Policy::default(), Cap::Unbounded);
     assert!(month.longest_queue[&Stage::Pc2] > 1_000, "{month:?}");

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The daemon's directory: its store, its socket, its journal, and the lock that keeps a second daemon
+//! out.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::{
+        fd::AsFd,
+        unix::{
+            fs::{DirBuilderExt, PermissionsExt},
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::store::StoreError;
+
+/// Longest path of a socket, in bytes (unix(7), `sun_path`, less its end).
+const MAX_SOCKET_BYTES: usize = 107;
+
+/// The directory.
+pub struct Home {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// Makes the directory, or opens it, for one daemon.
+    ///
+    /// # Errors
+    /// Another daemon has it, or it cannot be made.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let cannot = |error: io::Error| StoreError {
+            message: format!("cannot use {} as the daemon's directory: {error}", dir.display()),
+            hint: Some("give another one with --state".to_owned()),
+        };
+        // Only its owner may speak to the socket in it.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(cannot)?;
+        let dir_path = dir.canonicalize().map_err(cannot)?;
+        fs::set_permissions(&dir_path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
+        let path = dir_path.join("lock");
+        let mut options = OpenOptions::new();
+        let mut lock = options
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(cannot)?;
+        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let _ = (&mut lock).take(16).read_to_string(&mut pid);
+                return Err(StoreError {
+                    message: format!("a daemon runs in {} (pid {})", dir.display(), pid.trim()),
+                    hint: Some(
+                        "`sealpipe status` shows what it does; or give another --state".into(),
+                    ),
+                });
+            }
+            Err(error) => return Err(cannot(error.into())),
+        }
+        lock.set_len(0).map_err(cannot)?;
+        lock.rewind().map_err(cannot)?;
+        writeln!(lock, "{}", std::process::id()).map_err(cannot)?;
+        Ok(Self { dir: dir_path, _lock: lock })
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("jobs.redb")
+    }
+
+    /// What happened, one event a line.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("daemon.jsonl")
+    }
+
+    /// Binds the control socket, for its owner alone.
+    ///
+    /// # Errors
+    /// Its path is too long, or the system says so.
+    pub fn bind(&self, socket: &Path) -> Result<UnixListener, StoreError> {
+        let cannot = |error: io::Error| StoreError {
+            message: format!("cannot listen on {}: {error}", socket.display()),
+            hint: Some("give another --state or --socket".to_owned()),
+        };
+        if socket.as_os_str().len() > MAX_SOCKET_BYTES {
+            let n = socket.as_os_str().len();
+            let why = format!("a socket's path has at most {MAX_SOCKET_BYTES} bytes, this one {n}");
+            return Err(cannot(io::Error::other(why)));
+        }
+        if UnixStream::connect(socket).is_ok() {
+            return Err(cannot(io::Error::other("another daemon listens there")));
+        }
+        // What a daemon that was killed has left.
+        match fs::remove_file(socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+            _ => {}
+        }
+        // Bound under another name and renamed once it has its permissions.
+        let beside = socket.with_extension("new");
+        let _ = fs::remove_file(&beside);
+        let listener = UnixListener::bind(&beside).map_err(cannot)?;
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        fs::rename(&beside, socket).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        Ok(listener)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_daemon_has_the_directory_and_only_its_owner_speaks_to_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("a/state");
+        let home = Home::open(&dir).unwrap();
+        let refused = Home::open(&dir).err().unwrap().message;
+        assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
+        let socket = dir.join("control.sock");
+        let first = home.bind(&socket).unwrap();
+        let refused = home.bind(&socket).unwrap_err().message;
+        assert!(refused.ends_with("another daemon listens there"), "{refused}");
+        drop(first);
+        let _second = home.bind(&socket).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&socket), mode(&dir)), (0o600, 0o700));
+        drop(home);
+        Home::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::open(temp.path()).unwrap();
+        let refused = home.bind(&temp.path().join("x".repeat(200))).unwrap_err().message;
+        assert!(refused.contains("at most 107 bytes"), "{refused}");
+    }
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The jobs on disk: one redb file. Every write is one transaction, synced before it returns, so that
+//! after a loss of power a write is there whole or not at all.
+//!
+//! It knows nothing of what the jobs do; [`book`](super::book) writes them, and reads all of them once.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use super::{job::Job, state::Life};
+
+/// The version of the file's content. Another one is refused.
+pub const FORMAT: u64 = 1;
+
+/// Memory that pages may take, in bytes: the jobs are in memory already.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// Jobs by name, as JSON.
+const JOBS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("jobs");
+
+/// Numbers by name.
+const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
+
+/// The fact that says which format it is.
+const FORMAT_KEY: &str = "format";
+
+/// The fact that nothing starts until somebody says so.
+const PAUSED_KEY: &str = "paused";
+
+/// A job and its life.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// Its place in the order of submission.
+    pub number: u64,
+    /// What was submitted.
+    pub job: Job,
+    /// What has become of it.
+    pub life: Life,
+}
+
+/// A change of the file.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// A job is as it says.
+    Put(Box<Entry>),
+    /// A job is forgotten.
+    Forget(String),
+    /// Nothing starts, or no longer so.
+    Pause(bool),
+}
+
+/// Why the file cannot be used, with a hint, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// The file.
+pub struct Store {
+    path: PathBuf,
+    database: Database,
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// It is in use, damaged, of another format, or no file of ours.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        if !path.exists() {
+            make(&path).map_err(|error| failed(&path, "cannot be made", &error))?;
+        }
+        let database = builder().open(&path).map_err(|error| unusable(&path, error))?;
+        let store = Self { path, database };
+        match store.format() {
+            Ok(Some(FORMAT)) => Ok(store),
+            Ok(found) => Err(store.of_another_format(found)),
+            Err(error) => Err(damaged(&store.path, &error)),
+        }
+    }
+
+    fn format(&self) -> Result<Option<u64>, redb::Error> {
+        Ok(self.database.begin_read()?.open_table(FACTS)?.get(FORMAT_KEY)?.map(|f| f.value()))
+    }
+
+    fn of_another_format(&self, found: Option<u64>) -> StoreError {
+        let found = found.map_or("none".to_owned(), |format| format.to_string());
+        StoreError {
+            message: format!("{} has format {found}, expected {FORMAT}", self.path.display()),
+            hint: Some("another version of sealpipe wrote it; run that one".to_owned()),
+        }
+    }
+
+    /// All jobs in the order of their submission, and whether nothing starts.
+    ///
+    /// # Errors
+    /// The file is damaged.
+    pub fn read(&self) -> Result<(Vec<Entry>, bool), StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let paused =
+                transaction.open_table(FACTS)?.get(PAUSED_KEY)?.is_some_and(|p| p.value() != 0);
+            let mut texts = Vec::new();
+            for row in transaction.open_table(JOBS)?.iter()? {
+                let (name, text) = row?;
+                texts.push((name.value().to_owned(), text.value().to_owned()));
+            }
+            Ok((texts, paused))
+        };
+        let (texts, paused) = read().map_err(|error| damaged(&self.path, &error))?;
+        let mut entries = Vec::new();
+        for (name, text) in texts {
+            let entry: Entry = serde_json::from_slice(&text)
+                .map_err(|error| damaged(&self.path, &format!("job {name}: {error}")))?;
+            entries.push(entry);
+        }
+        entries.sort_by_key(|entry| entry.number);
+        Ok((entries, paused))
+    }
+
+    /// Writes changes, all of them or none. Once this returns they survive a loss of power.
+    ///
+    /// # Errors
+    /// What the system says. The file has to be opened again.
+    pub fn write(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.commit(changes).map_err(|error| failed(&self.path, "cannot be written", &error))
+    }
+
+    fn commit(&self, changes: &[Change]) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut jobs = transaction.open_table(JOBS)?;
+            let mut facts = transaction.open_table(FACTS)?;
+            for change in changes {
+                match change {
+                    Change::Put(entry) => {
+                        let text = serde_json::to_vec(&**entry)
+                            .expect("entries are plain data with string keys");
+                        jobs.insert(entry.job.name.as_str(), text.as_slice())?;
+                    }
+                    Change::Forget(name) => drop(jobs.remove(name.as_str())?),
+                    Change::Pause(paused) => {
+                        facts.insert(PAUSED_KEY, u64::from(*paused))?;
+                    }
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+/// Makes an empty store beside and renames it: whoever finds the file finds it whole.
+fn make(path: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let beside = path.with_extension("redb.tmp");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let database = builder().create(&beside)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(JOBS)?;
+    transaction.open_table(FACTS)?.insert(FORMAT_KEY, FORMAT)?;
+    transaction.commit()?;
+    database.close()?;
+    fs::rename(&beside, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    Ok(())
+}
+
+fn failed(path: &Path, what: &str, error: &dyn std::fmt::Display) -> StoreError {
+    let full = error.to_string().contains("No space left");
+    StoreError {
+        message: format!("{} {what}: {error}", path.display()),
+        hint: full.then(|| "free some space on its disk".to_owned()),
+    }
+}
+
+fn damaged(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError {
+        message: format!("{} is no store of sealpipe, or is damaged: {error}", path.display()),
+        hint: Some(
+            "move it away and submit the sectors again: each goes on where its directory says"
+                .to_owned(),
+        ),
+    }
+}
+
+fn unusable(path: &Path, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError {
+            message: format!("{} is in use", path.display()),
+            hint: Some("another daemon runs on it".to_owned()),
+        },
+        DatabaseError::Storage(redb::StorageError::Io(error))
+            if error.kind() != io::ErrorKind::InvalidData =>
+        {
+            failed(path, "cannot be opened", &error)
+        }
+        other => damaged(path, &other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::job::tests::job;
+
+    fn entry(number: u64) -> Entry {
+        Entry { number, job: job(number), life: Life::new(number) }
+    }
+
+    fn names(store: &Store) -> Vec<String> {
+        store.read().unwrap().0.into_iter().map(|entry| entry.job.name).collect()
+    }
+
+    #[test]
+    fn what_is_written_is_there_after_the_file_was_closed() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let store = Store::open(&path).unwrap();
+        // In the order of submission, not of names.
+        store
+            .write(&[
+                Change::Put(entry(10).into()),
+                Change::Put(entry(9).into()),
+                Change::Pause(true),
+            ])
+            .unwrap();
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.read().unwrap(), (vec![entry(9), entry(10)], true));
+        store.write(&[Change::Forget("t01000-9".into()), Change::Pause(false)]).unwrap();
+        drop(store);
+        assert_eq!(Store::open(&path).unwrap().read().unwrap(), (vec![entry(10)], false));
+    }
+
+    #[test]
+    fn a_store_has_one_user() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let _store = Store::open(&path).unwrap();
+        let error = Store::open(&path).err().unwrap();
+        assert!(error.message.ends_with("is in use"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused_and_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let whole = {
+            let store = Store::open(&path).unwrap();
+            store.write(&[Change::Put(entry(1).into())]).unwrap();
+            drop(store);
+            fs::read(&path).unwrap()
+        };
+        let check = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let error = Store::open(&path).err().expect("it is refused");
+            assert!(error.message.contains("is no store of sealpipe, or is damaged"), "{error}");
+            assert!(error.hint.unwrap().contains("submit the sectors again"));
+        };
+        check(b"dear diary");
+        check(&[0; 100_000]);
+        check(&whole[..whole.len() / 2]);
+    }
+
+    #[test]
+    fn a_format_of_the_future_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let store = Store::open(&path).unwrap();
+        let transaction = store.database.begin_write().unwrap();
+        transaction.open_table(FACTS).unwrap().insert(FORMAT_KEY, FORMAT + 1).unwrap();
+        transaction.commit().unwrap();
+        drop(store);
+        let error = Store::open(&path).err().unwrap();
+        assert!(error.message.ends_with("has format 2, expected 1"), "{error}");
+    }
+
+    /// Whatever the file looked like between two writes, a copy of it is a store, and holds all that
+    /// was written before.
+    #[test]
+    fn a_copy_of_the_file_at_any_write_is_a_store() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let copy = temp.path().join("copy.redb");
+        let store = Store::open(&path).unwrap();
+        let mut expected = Vec::new();
+        for number in 1..=30 {
+            store.write(&[Change::Put(entry(number).into())]).unwrap();
+            expected.push(entry(number).job.name);
+            if number % 3 == 0 {
+                let name = expected.remove(0);
+                store.write(&[Change::Forget(name)]).unwrap();
+            }
+            fs::copy(&path, &copy).unwrap();
+            assert_eq!(names(&Store::open(&copy).unwrap()), expected, "after {number}");
+        }
+    }
+}
