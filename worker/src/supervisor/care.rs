@@ -192,6 +192,8 @@ impl Care {
                 }
             }
         };
+        // It takes no task any more, however long it takes to clean up after it.
+        self.shared.set(State::Restarting);
         child.kill().await;
         let last_words = child.last_words().await;
         self.observer.tell(&Event::ProcessorDied {
