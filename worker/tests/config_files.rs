@@ -100,8 +100,8 @@ fn a_damocles_worker_file_yields_notes_only() {
             "107 `processors.window_post`",
         ]
     );
-    // The name of a control group, and a limit below the slots.
-    assert_eq!(notes.len(), skipped.len() + 2, "{notes:#?}");
+    // A limit below the slots.
+    assert_eq!(notes.len(), skipped.len() + 1, "{notes:#?}");
     assert_eq!(loaded.parsed.config().unwrap().processors.entries.len(), 6);
 }
 

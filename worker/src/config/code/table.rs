@@ -82,6 +82,9 @@ codes! {
     TooMany = "SP214" Error "too many of something",
         "A configuration has at most 256 entries, each of them a process, and an entry at most 64 locks. More are a slip, and would take long to compare.",
         "Let one entry run several tasks with `concurrent` instead.";
+    GroupName = "SP215" Warning "name of no control group",
+        "The name of a control group has letters, digits, `-`, `_` and `.`, does not begin as the kernel's own files do, and is not that of the worker's group. This one is not taken.",
+        "Write a plain name, or remove the line for the default, `vc-worker`.";
 
     NoTopology = "SP301" Error "the machine is not known",
         "hwloc could not look at this machine, or did not understand the one that is described by `--topology` or the environment.",
