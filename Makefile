@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test vm build setup lint schemas fuzz bench-pipe bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -38,11 +38,18 @@ lint: setup ## formatting and clippy
 schemas: setup ## write schemas/ anew from the types
 	UPDATE_SCHEMAS=1 $(CARGO) test --release -p sealpipe-protocol --test schemas
 
+docs: setup ## write the tables and pictures of docs/ anew from the simulator
+	UPDATE_DOCS=1 $(CARGO) test --release --locked -p sealpipe-worker --test allocation
+
 fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
 	protocol/fuzz/run
 
 bench-pipe: setup ## the pipe's speed against a plain copy
 	$(CARGO) run --release --locked -p sealpipe-protocol --example pipe_bench
+
+bench-daemon: build ## a daemon with 1,000 sectors queued: how fast it answers, how much memory it takes
+	$(CARGO) run --release --locked -p sealpipe-tests --example daemon_bench
+	$(CARGO) run --release --locked -p sealpipe-worker --example scheduler_bench
 
 bench-pc1: setup ## labelling against filecoin-proofs, both built for this cpu; BENCH_PC1="16 24" in lg of nodes
 	RUSTFLAGS="-C target-cpu=native" $(CARGO) build --release --locked --target-dir $(TARGET)/native -p sealpipe-pc1 --example bench

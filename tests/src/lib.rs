@@ -7,9 +7,11 @@
 //! person at a terminal sees, and the files.
 
 mod bench;
+pub mod control;
 mod journal;
 mod process;
 mod run;
+pub mod tour;
 mod vector;
 
 pub use self::{

@@ -17,6 +17,7 @@ mod run;
 mod seal;
 mod session;
 mod show;
+mod simulate;
 mod status;
 mod steer;
 mod submit;
@@ -54,10 +55,11 @@ Examples:
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
   sealpipe check worker.toml                                 what is wrong with a configuration
-  sealpipe hwinfo                                            what this machine has
   sealpipe run --config worker.toml                          work on what is submitted, for months
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
-  sealpipe status --watch                                    what it does")]
+  sealpipe status --watch                                    what it does
+  sealpipe hwinfo                                            what this machine has
+  sealpipe simulate worker.toml                              what it seals in a month, and why")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,7 +71,6 @@ enum Command {
     Verify(verify::VerifyArgs),
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
-    Hwinfo(hwinfo::HwinfoArgs),
     Run(run::RunArgs),
     Submit(Box<submit::SubmitArgs>),
     Status(status::StatusArgs),
@@ -81,6 +82,8 @@ enum Command {
     Seed(steer::SeedArgs),
     Drain(drain::DrainArgs),
     Reload(reload::ReloadArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -101,7 +104,6 @@ pub fn main() -> ExitCode {
             check::run(&args, &dir, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
-        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Run(args) => run::run(args),
         Command::Submit(args) => submit::run(*args),
         Command::Status(args) => status::run(args),
@@ -113,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => steer::seed(args),
         Command::Drain(args) => drain::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

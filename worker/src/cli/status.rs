@@ -85,7 +85,7 @@ pub fn run(args: StatusArgs) -> Result<u8, Failure> {
                 }
                 (false, watch) => {
                     let clear = if watch && stdout().is_terminal() { CLEAR } else { "" };
-                    write_out(&(clear.to_owned() + &text(&status, args.all)))?;
+                    write_out(&(clear.to_owned() + &text(&status, &args)))?;
                 }
             }
             if !args.watch {
@@ -102,8 +102,12 @@ pub fn since(at_ms: u64, now_ms: u64) -> String {
 }
 
 /// The status for people.
-fn text(status: &Status, all: bool) -> String {
+fn text(status: &Status, args: &StatusArgs) -> String {
     let now = status.at_ms;
+    if !args.sectors.is_empty() {
+        return sectors(&status.sectors, now);
+    }
+    let all = args.all;
     let parts = [
         daemon(&status.daemon, now) + &counts(status),
         processors(&status.processors, now, all),

@@ -8,12 +8,31 @@ pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String
         return String::new();
     }
     let headers = headers.map(str::to_owned);
-    let all = || std::iter::once(&headers).chain(rows);
-    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let all: Vec<&[String]> =
+        std::iter::once(&headers[..]).chain(rows.iter().map(|row| &row[..])).collect();
+    columns(&all, |_| false)
+}
+
+/// Numbers under their headers: the first column stands left, the others right.
+pub fn numbers(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+    let all: Vec<&[String]> =
+        std::iter::once(&headers[..]).chain(rows.iter().map(|row| &row[..])).collect();
+    columns(&all, |column| column > 0)
+}
+
+/// Columns as wide as their widest cells.
+fn columns(rows: &[&[String]], is_right: impl Fn(usize) -> bool) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let mut text = String::new();
-    for row in all() {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match is_right(column) {
+            true => format!("{cell:>width$}", width = width(column)),
+            false => format!("{cell:<width$}", width = width(column)),
+        });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -61,5 +80,7 @@ mod tests {
         let rows = [["é".to_owned(), "x".to_owned()], ["longer".to_owned(), String::new()]];
         assert_eq!(table(["A", "B"], &rows), "A       B\né       x\nlonger\n");
         assert_eq!(table(["A"], &[]), "");
+        let rows = [vec!["a".to_owned(), "100".to_owned()], vec!["bcd".to_owned(), "1".to_owned()]];
+        assert_eq!(numbers(&["X", "N"], &rows), "X      N\na    100\nbcd    1\n");
     }
 }

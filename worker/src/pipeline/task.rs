@@ -192,7 +192,8 @@ pub async fn run_task(
         let reason = lost.to_string();
         if let Verdict::Again { condemn: true, .. } = verdict {
             // Before its place is given back: nobody else is to get it.
-            slot.processor().condemn(Condemned { message: reason.clone(), hint: None });
+            let message = format!("its task {} failed critically: {reason}", task.id);
+            slot.processor().condemn(Condemned { message, hint: hint(&lost) });
         }
         let place = slot.place();
         drop(slot);
@@ -319,6 +320,13 @@ async fn seen_dead(slot: &Slot, pid: i32) {
     let mut state = slot.processor().state();
     let other = |state: &State| !matches!(state, State::Ready(ready) if ready.pid == pid);
     let _ = timeout(SEEN_DEAD_WITHIN, state.wait_for(other)).await;
+}
+
+fn hint(lost: &Lost) -> Option<String> {
+    match lost {
+        Lost::Failed(error) => error.data.hint.clone(),
+        Lost::Gone(_) | Lost::Stalled(_) => None,
+    }
 }
 
 fn as_error(lost: Lost) -> TaskError {
