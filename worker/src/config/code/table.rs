@@ -169,7 +169,7 @@ codes! {
         "The pc1 tasks that prefer a node need more memory than it has. The rest comes from other nodes, and is slower.",
         "Spread pc1 over the nodes, an entry for each.";
     Disk = "SP704" Warning "not enough disk",
-        "The sectors that may be under way need more room than all disks have free. Counted are 485 GiB for a sector of 32 GiB until it is sealed, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
+        "The sectors that may be under way need more room than all disks have free. Counted are 549 GiB for a sector of 32 GiB, what the worker wants to be free before it begins one, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
         "Set `sectors_in_flight`, or lower pc1's `concurrent`.";
 
     NoProgram = "SP801" Error "no such program",
