@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test chaos vm build setup lint schemas fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -42,6 +42,9 @@ lint: setup ## formatting and clippy
 
 schemas: setup ## write schemas/ anew from the types
 	UPDATE_SCHEMAS=1 $(CARGO) test --release -p sealpipe-protocol --test schemas
+
+docs: setup ## write the tables and pictures of docs/ anew from the simulator
+	UPDATE_DOCS=1 $(CARGO) test --release --locked -p sealpipe-worker --test allocation
 
 fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
 	protocol/fuzz/run

@@ -5,6 +5,7 @@
 //!
 //! It decides; processors compute. It links no proofs library and no CUDA.
 
+pub mod check;
 pub mod cli;
 mod commitment;
 pub mod config;
@@ -16,5 +17,5 @@ pub mod hardware;
 mod journal;
 pub mod pipeline;
 pub mod scheduler;
+pub mod simulate;
 pub mod supervisor;
-pub mod topology;

@@ -39,6 +39,7 @@ fn every_key_is_documented() {
         "concurrent",
         "locks",
         "auto_restart",
+        "stall_report_after",
         "weight",
         "pinning",
         "device",

@@ -2,9 +2,18 @@
 
 //! Whole configurations: the two schemes that users know, a damocles worker's, and noise.
 
-use std::path::Path;
+mod host;
 
-use sealpipe_worker::config::{self, Loaded, Severity, Source};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use host::{SEED, Setting};
+use sealpipe_worker::{
+    config::{self, Loaded, MAX_CONFIG_BYTES, Severity, Source},
+    hardware::Amounts,
+};
 
 fn data(name: &str) -> Loaded {
     config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name))
@@ -12,7 +21,7 @@ fn data(name: &str) -> Loaded {
 
 /// What is said of a severity: `line message`.
 fn said(loaded: &Loaded, severity: Severity) -> Vec<String> {
-    let of_severity = loaded.parsed.diagnostics().iter().filter(|d| d.severity == severity);
+    let of_severity = loaded.parsed.diagnostics().iter().filter(|d| d.severity() == severity);
     of_severity.map(|d| format!("{} {}", d.span.map_or(0, |span| span.line), d.message)).collect()
 }
 
@@ -74,19 +83,15 @@ fn a_damocles_worker_file_yields_notes_only() {
     let notes = said(&loaded, Severity::Note);
     let skipped: Vec<_> = notes
         .iter()
-        .filter_map(|note| note.split_once(" is skipped").map(|(what, _)| what))
+        .filter_map(|note| {
+            note.split_once(" is skipped").or(note.split_once(" are skipped")).map(|(what, _)| what)
+        })
         .collect();
     assert_eq!(
         skipped,
         [
-            "1 `worker`",
-            "7 `metrics`",
-            "11 `sector_manager`",
-            "16 `sealing`",
-            "24 `sealing_thread`",
-            "32 `remote_store`",
-            "36 `attached`",
-            "41 `attached_selection`",
+            "1 `worker`, `metrics`, `sector_manager`, `sealing`, `sealing_thread`, `remote_store`, \
+             `attached`, `attached_selection`",
             "49 `processors.limitation.concurrent.synth_proof`",
             "52 `processors.limitation.concurrent.snap_encode`",
             "99 `processors.snap_encode`",
@@ -95,8 +100,35 @@ fn a_damocles_worker_file_yields_notes_only() {
             "107 `processors.window_post`",
         ]
     );
-    assert_eq!(notes.len(), skipped.len() + 1, "group_name: {notes:#?}");
+    // The name of a control group, and a limit below the slots.
+    assert_eq!(notes.len(), skipped.len() + 2, "{notes:#?}");
     assert_eq!(loaded.parsed.config().unwrap().processors.entries.len(), 6);
+}
+
+#[test]
+fn a_file_with_all_that_real_files_have_loads() {
+    let loaded = data("crowded.toml");
+    assert_eq!(said(&loaded, Severity::Error), [""; 0]);
+    let warnings = said(&loaded, Severity::Warning);
+    let deprecated = "9 `processors.limit` is deprecated";
+    assert_eq!(warnings[0], deprecated);
+    // Of four processors on one cpuset, three share it with one before.
+    assert_eq!(warnings.len(), 4, "{warnings:#?}");
+    let config = loaded.parsed.config().unwrap();
+    assert_eq!(config.processors.entries.len(), 15);
+
+    let machine = "pack:2 [numa(memory=256GiB)] l3:8(size=16MiB) core:3 pu:1";
+    let mut setting = Setting::new(machine, Amounts::default());
+    let swap = |setting: &mut Setting, bytes| {
+        let hardware = setting.hardware.as_mut().unwrap().as_mut().unwrap();
+        hardware.memory.swap_bytes = Some(bytes);
+    };
+    swap(&mut setting, 1 << 40);
+    let output = setting.check(loaded.clone(), false);
+    assert_eq!(output.code, 0);
+    assert!(output.err.contains("note[SP702]"), "{}", output.err);
+    swap(&mut setting, 0);
+    assert!(setting.check(loaded, false).err.contains("warning[SP701]"));
 }
 
 #[test]
@@ -125,6 +157,24 @@ impl Random {
         let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
         usize::try_from(bits).expect("31 bits fit") % bound
     }
+}
+
+/// How long a check may take on the slowest and busiest of machines: it takes milliseconds, and
+/// without bounds it would take hours for some of these.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// Checks a text on a machine, as the command does.
+fn check(setting: &Setting, bytes: Vec<u8>) {
+    let begin = Instant::now();
+    let loaded = config::from_bytes("noise", bytes);
+    let is_silent = loaded.parsed.diagnostics().iter().next().is_none();
+    let text = loaded.source.text().to_owned();
+    // Everything that is said can be shown.
+    let shown = loaded.parsed.diagnostics().render(&loaded.source, Severity::Note);
+    assert_eq!(shown.is_empty(), is_silent);
+    let output = setting.check(loaded, true);
+    assert!(serde_json::from_str::<serde_json::Value>(&output.out).is_ok());
+    assert!(begin.elapsed() < BOUND, "{:?} for {} bytes: {text:.200}", begin.elapsed(), text.len());
 }
 
 #[test]
@@ -163,11 +213,15 @@ fn no_input_makes_it_panic() {
         "\u{1b}",
         "[[processors.pc1]]\n",
         "0-8191",
+        "concurrent = 9223372036854775807\n",
+        "numa_preferred = 1\n",
+        "sectors_in_flight = 1\n",
     ];
+    let setting = Setting::new(SEED, Amounts { disk_bytes: Some(1 << 40), ..Amounts::default() });
     let mut random = Random(0x5eed);
-    for name in ["scheme-a.toml", "scheme-b.toml", "damocles-worker.toml"] {
+    for name in ["scheme-a.toml", "scheme-b.toml", "damocles-worker.toml", "crowded.toml"] {
         let text = data(name).source.text().as_bytes().to_vec();
-        for _ in 0..3000 {
+        for _ in 0..400 {
             let mut bytes = text.clone();
             for _ in 0..=random.below(4) {
                 let at = random.below(bytes.len());
@@ -182,11 +236,45 @@ fn no_input_makes_it_panic() {
                     bytes.push(b'\n');
                 }
             }
-            let loaded = config::from_bytes("noise", bytes);
-            // Everything that is said can be shown.
-            let shown = loaded.parsed.diagnostics().render(&loaded.source, Severity::Note);
-            assert_eq!(shown.is_empty(), loaded.parsed.diagnostics().iter().next().is_none());
+            check(&setting, bytes);
         }
+    }
+}
+
+/// As many copies of a text as a configuration may have, each with its number in the place of `#`.
+fn repeated(head: &str, part: &str, tail: &str) -> Vec<u8> {
+    let mut text = head.to_owned();
+    let most = usize::try_from(MAX_CONFIG_BYTES).unwrap() - tail.len() - 64;
+    for number in 0.. {
+        if text.len() + part.len() > most {
+            break;
+        }
+        text.push_str(&part.replace('#', &number.to_string()));
+    }
+    text.push_str(tail);
+    text.into_bytes()
+}
+
+#[test]
+fn no_input_takes_long() {
+    let setting = Setting::new(SEED, Amounts::default());
+    let long = "l".repeat(60);
+    for bytes in [
+        repeated("", "[[processors.pc1]]\ncgroup.cpuset=\"0-8191\"\n", ""),
+        repeated("", "[[processors.c2]]\nenvs.CUDA_VISIBLE_DEVICES=\"0,1,2,3\"\n", ""),
+        repeated("[[processors.c2]]\nlocks=[", "\"#\",", "]"),
+        repeated("", &format!("[[processors.c2]]\nlocks=[\"{long}#\"]\n"), ""),
+        repeated("[processors.ext_locks]\n", "l#=1\n", ""),
+        repeated("processors.ext_locks={", "l#=1,", "z=1}\nprocessors.c2=[{locks=[\"x\"]}]"),
+        repeated("[[processors.pc1]]\n", &format!("{long}#=1\n"), ""),
+        repeated("x={", "k#=1,", "z=1}"),
+        repeated("processors.pc1=[{", "k#=1,", "z=1}]"),
+        repeated("[[processors.pc1]]\nenvs={", "FIL_PROOFS_#=\"\",", "A=\"\"}"),
+        repeated("x=", "[", ""),
+        repeated("a", ".a", "=1"),
+        repeated("", "[a.b#.c]\n", ""),
+    ] {
+        check(&setting, bytes);
     }
 }
 

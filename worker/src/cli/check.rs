@@ -5,64 +5,86 @@
 //! Diagnostics go to stderr and the summary to stdout; with `--json` everything is one JSON object
 //! on stdout. Nothing is started.
 
+mod explain;
 mod summary;
 
 use std::{
+    cmp::Reverse,
     io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use sealpipe_protocol::stage::proof::SealProof;
 
+use super::{exit, machine::MachineArgs};
 use crate::{
-    config::{self, Config, Diagnostic, Diagnostics, Loaded, Program, Severity},
-    topology::{self, Machine},
+    check::{self, Files, Ours},
+    config::{self, Code, Diagnostic, Diagnostics, Entry, Loaded, Severity},
+    hardware::{Hardware, HardwareError},
 };
 
-/// No error was found; there may be warnings.
-pub const EXIT_OK: u8 = 0;
-/// At least one error was found, or the file cannot be read.
-pub const EXIT_ERRORS: u8 = 1;
-
-/// Check a configuration and show what it would start.
+/// Check a configuration and show what it would start
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exit codes:
+  0  no error was found; there may be warnings and notes
+  1  at least one error: nothing is started with this configuration
+  2  the command line is wrong
+
+Examples:
+  sealpipe check worker.toml                              against this machine
+  sealpipe check worker.toml --no-machine                 the file alone
+  sealpipe check worker.toml --topology machine.xml --gpus 2x10GiB --disk 20TiB
+  sealpipe check --explain SP401                          what a code means")]
 pub struct CheckArgs {
     /// The configuration: a damocles worker.toml, or one written for sealpipe
-    pub file: PathBuf,
+    #[arg(required_unless_present = "explain")]
+    pub file: Option<PathBuf>,
 
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
 
-    /// Also check against this machine: cpus, memory nodes, programs, files (the default).
+    /// Explain a code such as SP101, and check nothing
+    #[arg(long, value_name = "CODE", value_parser = code, conflicts_with = "file")]
+    pub explain: Option<Code>,
+
+    /// Size of the sectors for which memory, disk and parameters are counted
+    #[arg(long, value_name = "SIZE", default_value = "32GiB")]
+    pub sector_size: SealProof,
+
+    /// Also check against this machine: cpus, nodes, GPUs, memory, disks, programs, files (the
+    /// default).
     ///
-    /// With HWLOC_SYNTHETIC or HWLOC_XMLFILE set, cpus and nodes are those of the machine that they
-    /// describe, and programs and files are not looked at.
+    /// Of a machine that is described, programs and files are not looked at.
     #[arg(long, overrides_with = "no_machine")]
     pub machine: bool,
 
     /// Do not look at this machine; for configurations of another one
-    #[arg(long, overrides_with = "machine")]
+    #[arg(long, overrides_with = "machine", conflicts_with_all = ["topology", "gpus", "memory", "disk"])]
     pub no_machine: bool,
+
+    /// The machine that is meant.
+    #[command(flatten)]
+    pub other: MachineArgs,
 }
 
 /// The machine that a configuration is checked against.
 pub struct Host<'a> {
-    /// The directory of the worker's program.
-    pub worker_dir: &'a Path,
-    /// Its topology, or why there is none; `None` when it does not matter.
-    pub machine: Option<Result<Machine, topology::DetectError>>,
+    /// What it has, or why that is not known; `None` when it does not matter.
+    pub hardware: Option<Result<Hardware, HardwareError>>,
     /// Whether programs and files are expected to exist.
-    pub files: bool,
-    /// Whether a file exists.
-    pub exists: &'a dyn Fn(&Path) -> bool,
-    /// The directories in which programs are found by name.
-    pub search: Vec<PathBuf>,
+    pub is_here: bool,
+    /// Where they are looked for.
+    pub files: Files<'a>,
+    /// The size of the sectors that are sealed.
+    pub proof: SealProof,
 }
 
 /// Runs the command on this machine. `worker_dir` is the directory of the worker's program.
 ///
-/// Gives the exit code: [`EXIT_OK`] or [`EXIT_ERRORS`].
+/// Gives the exit code: [`exit::OK`], or [`exit::FAILED`] for a configuration with errors.
 ///
 /// # Errors
 /// What is found cannot be written.
@@ -72,16 +94,25 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
+    if let Some(code) = args.explain {
+        explain::write(code, args.json, out)?;
+        return Ok(exit::OK);
+    }
     let path = std::env::var_os("PATH");
     let search = path.as_deref().map(std::env::split_paths).into_iter().flatten().collect();
     let host = Host {
-        worker_dir,
-        machine: (!args.no_machine).then(topology::detect),
-        files: !args.no_machine && topology::described_by().is_none(),
-        exists: &|path| path.exists(),
-        search,
+        hardware: (!args.no_machine).then(|| args.other.hardware()),
+        is_here: !args.no_machine && !args.other.is_elsewhere(),
+        files: Files {
+            worker_dir,
+            exists: &|path| path.exists(),
+            search,
+            variable: &|name| std::env::var(name).ok(),
+        },
+        proof: args.sector_size,
     };
-    report(config::load(&args.file), args.json, &host, out, err)
+    let file = args.file.clone().unwrap_or_default();
+    report(config::load(&file), args.json, &host, out, err)
 }
 
 /// Checks a configuration against a host and writes what is found. Gives the exit code.
@@ -95,10 +126,7 @@ pub fn report(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let mut found = check_machine(loaded.parsed.draft(), host);
-    if host.files {
-        found.extend(check_files(loaded.parsed.draft(), host));
-    }
+    let found = host.check(&loaded);
     loaded.parsed.add(found);
     let diagnostics = loaded.parsed.diagnostics();
     let config = loaded.parsed.config();
@@ -110,66 +138,58 @@ pub fn report(
         let separator = if rendered.is_empty() { "" } else { "\n" };
         write!(err, "{rendered}{separator}")?;
         writeln!(err, "{}: {}", loaded.source.name(), counts(diagnostics))?;
+        let worst = diagnostics.iter().max_by_key(|d| (d.severity(), Reverse(d.code)));
+        if let Some(first) = worst.filter(|worst| worst.severity() > Severity::Note) {
+            writeln!(err, "`sealpipe check --explain {}` tells more about a code", first.code)?;
+        }
         if let Some(config) = config {
             write!(out, "{}", summary::text(config, host))?;
         }
     }
-    Ok(if config.is_some() { EXIT_OK } else { EXIT_ERRORS })
-}
-
-/// Cpus and nodes that the configuration names and the machine lacks.
-fn check_machine(config: &Config, host: &Host<'_>) -> Vec<Diagnostic> {
-    match &host.machine {
-        None => Vec::new(),
-        Some(Ok(machine)) => {
-            config.processors.entries.iter().flat_map(|entry| machine.check(entry)).collect()
-        }
-        Some(Err(error)) => vec![
-            Diagnostic::whole_file(Severity::Error, error.to_string())
-                .hint("`--no-machine` checks the configuration alone"),
-        ],
-    }
-}
-
-/// Programs and files that the configuration names and that are not there.
-fn check_files(config: &Config, host: &Host<'_>) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    let processors = &config.processors;
-    for entry in &processors.entries {
-        let program = host.program(entry);
-        if host.finds(&program.bin) {
-            continue;
-        }
-        let message = format!("there is no program `{}`", program.bin.display());
-        let hint = match entry.bin {
-            Some(_) => "a name without `/` is looked up in `PATH`; nothing is expanded",
-            None => "install it beside the worker, or name another with `bin`",
-        };
-        let span = entry.positions.value("bin");
-        found.push(Diagnostic::new(Severity::Error, span, message).hint(hint));
-    }
-    for file in processors.static_tree_d.values().filter(|file| !(host.exists)(&file.path)) {
-        let message = format!("there is no file `{}`", file.path.display());
-        let hint = "a relative path is relative to the worker's current directory";
-        found.push(Diagnostic::new(Severity::Error, file.span, message).hint(hint));
-    }
-    found
+    Ok(if config.is_some() { exit::OK } else { exit::FAILED })
 }
 
 impl Host<'_> {
-    fn program(&self, entry: &config::Entry) -> Program {
-        Program::of_entry(entry, self.worker_dir, self.exists)
+    /// What is to be said about a configuration on this host, beside what its text says.
+    fn check(&self, loaded: &Loaded) -> Vec<Diagnostic> {
+        let processors = &loaded.parsed.draft().processors;
+        let is_whole = loaded.parsed.config().is_some();
+        let ours = |entry: &Entry| self.ours(entry);
+        let mut found = check::variables(processors, &ours);
+        match &self.hardware {
+            None => {}
+            Some(Ok(hardware)) => {
+                found.extend(check::on_machine(processors, hardware, self.proof, is_whole, &ours))
+            }
+            Some(Err(error)) => found.push(
+                Diagnostic::whole_file(Code::NoTopology, error.to_string())
+                    .hint("`--no-machine` checks the configuration alone"),
+            ),
+        }
+        if self.is_here {
+            found.extend(check::files(processors, &self.files, is_whole.then_some(self.proof)));
+        }
+        found
     }
 
-    /// Whether a program exists, found as `execvp` finds it.
-    fn finds(&self, bin: &Path) -> bool {
-        let plain_name = bin.file_name().is_some_and(|name| name == bin.as_os_str());
-        if plain_name {
-            self.search.iter().any(|dir| (self.exists)(&dir.join(bin)))
-        } else {
-            (self.exists)(bin)
-        }
+    /// Which of sealpipe's programs serves an entry.
+    fn ours(&self, entry: &Entry) -> Option<Ours> {
+        Ours::of(&self.files.program(entry))
     }
+
+    /// The machine, if it is known.
+    fn known(&self) -> Option<&Hardware> {
+        self.hardware.as_ref()?.as_ref().ok()
+    }
+}
+
+/// Reads the code of `--explain`.
+fn code(text: &str) -> Result<Code, String> {
+    Code::of_id(text).ok_or_else(|| {
+        let (first, last) = (Code::ALL.first(), Code::ALL.last());
+        let ids = first.zip(last).map(|(first, last)| format!("{first} to {last}"));
+        format!("there is no such code; they are from {}", ids.unwrap_or_default())
+    })
 }
 
 /// `1 error, 2 warnings, 3 notes`; errors also when there are none.

@@ -9,12 +9,15 @@ mod daemon;
 mod drain;
 mod explain;
 mod failure;
+pub mod hwinfo;
+pub mod machine;
 mod reload;
 mod report;
 mod run;
 mod seal;
 mod session;
 mod show;
+mod simulate;
 mod status;
 mod steer;
 mod submit;
@@ -54,7 +57,9 @@ Examples:
   sealpipe check worker.toml                                 what is wrong with a configuration
   sealpipe run --config worker.toml                          work on what is submitted, for months
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
-  sealpipe status --watch                                    what it does")]
+  sealpipe status --watch                                    what it does
+  sealpipe hwinfo                                            what this machine has
+  sealpipe simulate worker.toml                              what it seals in a month, and why")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -77,6 +82,8 @@ enum Command {
     Seed(steer::SeedArgs),
     Drain(drain::DrainArgs),
     Reload(reload::ReloadArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -108,6 +115,8 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => steer::seed(args),
         Command::Drain(args) => drain::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

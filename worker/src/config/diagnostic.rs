@@ -7,13 +7,19 @@
 
 use std::fmt::{self, Write};
 
-use super::source::{Source, Span};
+use super::{
+    code::Code,
+    source::{Source, Span},
+};
 
 /// Longest piece of a source line that is shown, in characters.
 const MAX_EXCERPT_CHARS: usize = 120;
 
 /// Longest value that is repeated in a message, in characters.
 const MAX_QUOTED_CHARS: usize = 60;
+
+/// Most diagnostics that people are shown.
+const MAX_SHOWN: usize = 200;
 
 /// How much a diagnostic matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +52,8 @@ impl fmt::Display for Severity {
 /// One thing to be said about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How much it matters.
-    pub severity: Severity,
+    /// What it is about; says how much it matters.
+    pub code: Code,
     /// What is the matter, in one line.
     pub message: String,
     /// Where it is; `None` when it is about the file as a whole.
@@ -58,13 +64,18 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A diagnostic about one place.
-    pub fn new(severity: Severity, span: Span, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), span: Some(span), hint: None }
+    pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), span: Some(span), hint: None }
     }
 
     /// A diagnostic about the file as a whole.
-    pub fn whole_file(severity: Severity, message: impl Into<String>) -> Self {
-        Self { severity, message: message.into(), span: None, hint: None }
+    pub fn whole_file(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), span: None, hint: None }
+    }
+
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
     }
 
     /// Adds what to do next.
@@ -79,13 +90,14 @@ impl Diagnostic {
     ///
     /// Control characters of the source are replaced, so that a file cannot steer a terminal.
     pub fn render(&self, source: &Source) -> String {
-        let mut text = format!("{}: {}\n", self.severity, printable(&self.message));
+        let mut text =
+            format!("{}[{}]: {}\n", self.severity(), self.code, printable(&self.message));
         match self.span {
             Some(span) => {
                 let indent = " ".repeat(span.line.to_string().len());
                 let (name, line, column) = (printable(source.name()), span.line, span.column);
                 push_line(&mut text, format_args!("{indent}--> {name}:{line}:{column}"));
-                if self.severity > Severity::Note {
+                if self.severity() > Severity::Note {
                     render_excerpt(&mut text, source, span);
                 }
             }
@@ -103,19 +115,9 @@ impl Diagnostic {
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    /// Adds an error and gives it back, so that a hint can be added.
-    pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.push(Diagnostic::new(Severity::Error, span, message))
-    }
-
-    /// Adds a warning and gives it back.
-    pub fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.push(Diagnostic::new(Severity::Warning, span, message))
-    }
-
-    /// Adds a note and gives it back.
-    pub fn note(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
-        self.push(Diagnostic::new(Severity::Note, span, message))
+    /// Says something about a place, and gives it back, so that a hint can be added.
+    pub fn say(&mut self, code: Code, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.push(Diagnostic::new(code, span, message))
     }
 
     /// Adds a diagnostic and gives it back.
@@ -131,7 +133,7 @@ impl Diagnostics {
 
     /// How many there are of a severity.
     pub fn count(&self, severity: Severity) -> usize {
-        self.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        self.iter().filter(|diagnostic| diagnostic.severity() == severity).count()
     }
 
     /// All of them, in the order of [`Diagnostics::sort`] once that was called.
@@ -145,10 +147,24 @@ impl Diagnostics {
     }
 
     /// All that matter at least as much as `least`, as people see them, an empty line between two.
+    /// Of very many, the first of the file.
     pub fn render(&self, source: &Source, least: Severity) -> String {
-        let shown = self.iter().filter(|diagnostic| diagnostic.severity >= least);
-        let texts: Vec<_> = shown.map(|diagnostic| diagnostic.render(source)).collect();
+        let wanted: Vec<_> = self.iter().filter(|d| d.severity() >= least).collect();
+        let shown = wanted.iter().take(MAX_SHOWN);
+        let mut texts: Vec<_> = shown.map(|diagnostic| diagnostic.render(source)).collect();
+        if let Some(more) = wanted.len().checked_sub(MAX_SHOWN).filter(|more| *more > 0) {
+            texts.push(format!("and {more} more\n"));
+        }
         texts.join("\n")
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -212,7 +228,7 @@ mod tests {
     fn check(text: &str, bytes: std::ops::Range<usize>, expected: &str) {
         let source = Source::new("worker.toml", text);
         let diagnostic =
-            Diagnostic::new(Severity::Warning, source.span(bytes), "odd").hint("mend it");
+            Diagnostic::new(Code::UnknownKey, source.span(bytes), "odd").hint("mend it");
         assert_eq!(diagnostic.render(&source), expected);
     }
 
@@ -221,7 +237,7 @@ mod tests {
         check(
             "a = 1\nbad = \"x\"\n",
             12..15,
-            "warning: odd\n --> worker.toml:2:7\n  |\n2 | bad = \"x\"\n  |       ^^^\nhint: mend it\n",
+            "warning[SP101]: odd\n --> worker.toml:2:7\n  |\n2 | bad = \"x\"\n  |       ^^^\nhint: mend it\n",
         );
     }
 
@@ -230,13 +246,17 @@ mod tests {
         check(
             "a = [\n1]",
             4..8,
-            "warning: odd\n --> worker.toml:1:5\n  |\n1 | a = [\n  |     ^\nhint: mend it\n",
+            "warning[SP101]: odd\n --> worker.toml:1:5\n  |\n1 | a = [\n  |     ^\nhint: mend it\n",
         );
     }
 
     #[test]
     fn an_empty_place_has_one_caret() {
-        check("", 0..0, "warning: odd\n --> worker.toml:1:1\n  |\n1 |\n  | ^\nhint: mend it\n");
+        check(
+            "",
+            0..0,
+            "warning[SP101]: odd\n --> worker.toml:1:1\n  |\n1 |\n  | ^\nhint: mend it\n",
+        );
     }
 
     #[test]
@@ -244,7 +264,7 @@ mod tests {
         check(
             "\ta\u{1b}=1",
             1..2,
-            "warning: odd\n --> worker.toml:1:2\n  |\n1 | \ta\u{fffd}=1\n  | \t^\nhint: mend it\n",
+            "warning[SP101]: odd\n --> worker.toml:1:2\n  |\n1 | \ta\u{fffd}=1\n  | \t^\nhint: mend it\n",
         );
     }
 
@@ -252,7 +272,7 @@ mod tests {
     fn a_long_line_is_shown_in_part() {
         let text = format!("{}X{}", "a".repeat(300), "b".repeat(300));
         let source = Source::new("w", text);
-        let rendered = Diagnostic::new(Severity::Error, source.span(300..600), "m").render(&source);
+        let rendered = Diagnostic::new(Code::WrongType, source.span(300..600), "m").render(&source);
         let lines: Vec<_> = rendered.lines().collect();
         assert_eq!(lines[3].chars().count(), MAX_EXCERPT_CHARS + 4);
         assert_eq!(lines[3].find('X'), lines[4].find('^'));

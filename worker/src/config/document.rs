@@ -10,7 +10,8 @@ use std::{ops::Range, time::Duration};
 use toml_edit::{Document, Item, TableLike, TomlError, Value};
 
 use super::{
-    diagnostic::{Diagnostic, Diagnostics, Severity, quoted},
+    code::Code,
+    diagnostic::{Diagnostic, Diagnostics, quoted},
     source::{Source, Span},
     spelling,
 };
@@ -47,7 +48,7 @@ fn syntax_error(source: &Source, error: &TomlError) -> Diagnostic {
     let end = source.text().len();
     let span = source.span(error.span().unwrap_or(end..end));
     let message = error.message().lines().collect::<Vec<_>>().join(", ");
-    Diagnostic::new(Severity::Error, span, format!("not valid TOML: {message}"))
+    Diagnostic::new(Code::Syntax, span, format!("not valid TOML: {message}"))
 }
 
 impl<'a> Section<'a> {
@@ -110,7 +111,8 @@ impl<'a> Field<'a> {
         if value.is_none() {
             let (path, got) = (quoted(&self.path), article(self.item.type_name()));
             let span = self.span();
-            let error = found.error(span, format!("{path} is {got}, expected a string"));
+            let error =
+                found.say(Code::WrongType, span, format!("{path} is {got}, expected a string"));
             if self.item.is_integer() || self.item.is_bool() || self.item.is_float() {
                 let text = &self.source.text()[span.start..span.end];
                 error.hint = Some(format!("put it in quotes: \"{text}\""));
@@ -144,7 +146,8 @@ impl<'a> Field<'a> {
     ) -> Option<T> {
         let converted = T::try_from(value).ok();
         if converted.is_none() {
-            found.error(
+            found.say(
+                Code::OutOfRange,
                 self.span(),
                 format!("{} is {value}, expected {allowed}", quoted(&self.path)),
             );
@@ -161,7 +164,7 @@ impl<'a> Field<'a> {
             Err(error) => {
                 let (path, text) = (quoted(&self.path), quoted(text));
                 let message = format!("{path} is {text}, expected {EXPECTED}: {error}");
-                found.error(self.span(), message);
+                found.say(Code::Duration, self.span(), message);
                 None
             }
         }
@@ -179,7 +182,11 @@ impl<'a> Field<'a> {
         let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if choice.is_none() {
             let (path, text) = (quoted(&self.path), quoted(text));
-            found.error(self.span(), format!("{path} is {text}, expected {expected}"));
+            found.say(
+                Code::UnknownWord,
+                self.span(),
+                format!("{path} is {text}, expected {expected}"),
+            );
         }
         choice
     }
@@ -196,7 +203,11 @@ impl<'a> Field<'a> {
                 None => {
                     all = false;
                     let (path, got) = (quoted(&self.path), article(value.type_name()));
-                    found.error(span, format!("{path} holds {got}, expected strings only"));
+                    found.say(
+                        Code::WrongType,
+                        span,
+                        format!("{path} holds {got}, expected strings only"),
+                    );
                 }
             }
         }
@@ -223,7 +234,11 @@ impl<'a> Field<'a> {
                         Some(table) => sections.push(self.as_section(table, span)),
                         None => {
                             let (path, got) = (quoted(&self.path), article(value.type_name()));
-                            found.error(span, format!("{path} holds {got}, expected tables only"));
+                            found.say(
+                                Code::WrongType,
+                                span,
+                                format!("{path} holds {got}, expected tables only"),
+                            );
                         }
                     }
                 }
@@ -232,7 +247,7 @@ impl<'a> Field<'a> {
             other => {
                 let (path, got) = (quoted(&self.path), article(other.type_name()));
                 let message = format!("{path} is {got}, expected an array of tables");
-                found.error(self.key_span, message).hint =
+                found.say(Code::WrongType, self.key_span, message).hint =
                     Some(format!("write `[[{}]]`, also when there is only one", self.path));
                 None
             }
@@ -243,18 +258,25 @@ impl<'a> Field<'a> {
         Section { source: self.source, table, path: self.path.clone(), span }
     }
 
-    /// Says that nothing is known by this key, and what was probably meant.
-    pub(crate) fn unknown(&self, known: &[&str], found: &mut Diagnostics) {
+    /// Says that nothing is known by this key, and what was probably meant. Of a dotted key its last
+    /// part is compared: it may have been written too far out.
+    pub(crate) fn unknown(&self, known: &[&'static str], found: &mut Diagnostics) {
         let message = format!("unknown key {} is ignored", quoted(&self.path));
-        let warning = found.warning(self.key_span, message);
-        warning.hint = spelling::nearest(self.key, known.iter().copied())
-            .map(|nearest| format!("did you mean `{nearest}`?"));
+        let warning = found.say(Code::UnknownKey, self.key_span, message);
+        let last_part = |known: &'static str| known.rsplit('.').next().unwrap_or(known);
+        let nearest = spelling::nearest(self.key, known.iter().copied().map(last_part));
+        let meant = nearest.and_then(|part| known.iter().find(|known| last_part(known) == part));
+        warning.hint = meant.map(|meant| format!("did you mean `{meant}`?"));
     }
 
     fn expect<T>(&self, value: Option<T>, expected: &str, found: &mut Diagnostics) -> Option<T> {
         if value.is_none() {
             let (path, got) = (quoted(&self.path), article(self.item.type_name()));
-            found.error(self.span(), format!("{path} is {got}, expected {expected}"));
+            found.say(
+                Code::WrongType,
+                self.span(),
+                format!("{path} is {got}, expected {expected}"),
+            );
         }
         value
     }

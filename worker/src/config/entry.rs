@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use sealpipe_protocol::{Stage, placement::CpuList};
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
     placement::{self, DEFAULT_GROUP, Device, Pinning},
@@ -23,6 +24,9 @@ pub const DEFAULT_STALLED_AFTER: Duration = Duration::from_secs(180);
 /// How long the progress of a task may stand still. No phase of any stage takes as long on the
 /// slowest machine that the proofs run on.
 pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// Most locks of an entry: nobody has more kinds of things that tasks could share.
+pub const MAX_LOCKS: usize = 64;
 
 /// How long the progress of a task may stand still before it is reported: three times what the longest
 /// step of any stage takes on the network's reference machines.
@@ -164,6 +168,9 @@ const KEYS: &[&str] = &[
     "weight",
 ];
 
+/// Keys further inside, which are often written beside.
+const NESTED: &[&str] = &["cgroup.cpuset", "cgroup.group_name"];
+
 /// Reads one entry; what cannot be read keeps its default beside the error.
 pub(super) fn read(
     stage: Stage,
@@ -179,12 +186,10 @@ pub(super) fn read(
                 entry.positions.set("bin", field.span());
             }
             "args" => entry.args = read_args(&field, found),
-            "stable_wait" => assign(&mut entry.stable_wait, field.duration(found)),
-            "stalled_after" => assign(&mut entry.stalled_after, field.duration(found)),
-            "stall_report_after" => {
-                assign(&mut entry.stall_report_after, field.duration(found));
-            }
-            "stuck_after" => assign(&mut entry.stuck_after, field.duration(found)),
+            "stable_wait" => read_time(&mut entry.stable_wait, &field, found),
+            "stalled_after" => read_time(&mut entry.stalled_after, &field, found),
+            "stall_report_after" => read_time(&mut entry.stall_report_after, &field, found),
+            "stuck_after" => read_time(&mut entry.stuck_after, &field, found),
             "cgroup" => placement::read_cgroup(&mut entry, &field, found),
             "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),
             "pinning" => assign(&mut entry.pinning, field.choice(Pinning::WORDS, found)),
@@ -195,7 +200,7 @@ pub(super) fn read(
             "locks" => read_locks(&mut entry, &field, found),
             "auto_restart" => assign(&mut entry.auto_restart, field.boolean(found)),
             "weight" => read_weight(&mut entry, &field, found),
-            _ => field.unknown(KEYS, found),
+            _ => field.unknown(&[KEYS, NESTED].concat(), found),
         }
     }
     entry
@@ -207,16 +212,29 @@ fn assign<T>(target: &mut T, value: Option<T>) {
     }
 }
 
+/// Reads how long something may take, which is not nothing.
+fn read_time(time: &mut Duration, field: &Field<'_>, found: &mut Diagnostics) {
+    let read = field.duration(found);
+    if read.is_some_and(|read| read.is_zero()) {
+        let message =
+            format!("{} is no time: the processor would be killed at once", quoted(&field.path));
+        found.say(Code::NoTime, field.span(), message).hint =
+            Some("leave the key out for the default".to_owned());
+    }
+    assign(time, read.filter(|read| !read.is_zero()));
+}
+
 fn read_bin(field: &Field<'_>, found: &mut Diagnostics) -> Option<String> {
     let bin = field.string(found)?;
     if bin.is_empty() || bin.contains('\0') {
-        found.error(field.span(), format!("{} is no program", quoted(&field.path))).hint =
-            Some("leave the key out for the default program".to_owned());
+        found
+            .say(Code::UnusableText, field.span(), format!("{} is no program", quoted(&field.path)))
+            .hint = Some("leave the key out for the default program".to_owned());
         return None;
     }
     if bin.starts_with("~/") || bin.contains('$') {
         let message = format!("{} is taken literally: {}", quoted(&field.path), quoted(bin));
-        found.warning(field.span(), message).hint =
+        found.say(Code::NotExpanded, field.span(), message).hint =
             Some("`~` and variables are not expanded; write the whole path".to_owned());
     }
     Some(bin.to_owned())
@@ -226,7 +244,11 @@ fn read_args(field: &Field<'_>, found: &mut Diagnostics) -> Option<Vec<String>> 
     let args = field.strings(found)?;
     for (arg, span) in &args {
         if arg.contains('\0') {
-            found.error(*span, format!("{} holds a zero byte", quoted(&field.path)));
+            found.say(
+                Code::UnusableText,
+                *span,
+                format!("{} holds a zero byte", quoted(&field.path)),
+            );
         }
     }
     Some(args.into_iter().map(|(arg, _)| arg.to_owned()).collect())
@@ -239,7 +261,7 @@ fn read_envs(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
         let name = variable.key;
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             let message = format!("{} is no environment variable", quoted(&variable.path));
-            found.error(variable.key_span, message).hint =
+            found.say(Code::UnusableText, variable.key_span, message).hint =
                 Some("names are not empty and without `=`; nothing holds a zero byte".to_owned());
             continue;
         }
@@ -255,7 +277,7 @@ fn read_concurrent(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics
     entry.positions.set("concurrent", field.span());
     if entry.concurrent == Some(0) {
         let message = format!("{} is 0: this processor is switched off", quoted(&field.path));
-        found.warning(field.span(), message).hint =
+        found.say(Code::EntryOff, field.span(), message).hint =
             Some("leave the key out for no limit".to_owned());
     }
 }
@@ -263,17 +285,28 @@ fn read_concurrent(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics
 fn read_weight(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
     let weight = field.count(found).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
     if weight == Some(0) {
-        found.error(field.span(), format!("{} is 0", quoted(&field.path))).hint =
+        found.say(Code::OutOfRange, field.span(), format!("{} is 0", quoted(&field.path))).hint =
             Some("a weight is from 1; `concurrent = 0` switches an entry off".to_owned());
     }
     assign(&mut entry.weight, weight.filter(|weight| *weight > 0));
 }
 
 fn read_locks(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
-    for (lock, span) in field.strings(found).unwrap_or_default() {
-        if entry.locks.iter().any(|known| known == lock) {
+    let locks = field.strings(found).unwrap_or_else(|| {
+        // One lock without brackets is an error, and it is used nevertheless.
+        let single = field.string(&mut Diagnostics::default());
+        single.map(|lock| (lock, field.span())).into_iter().collect()
+    });
+    if locks.len() > MAX_LOCKS {
+        let (path, n) = (quoted(&field.path), locks.len());
+        let message = format!("{path} names {n} locks, expected at most {MAX_LOCKS}");
+        found.say(Code::TooMany, field.span(), message);
+        return;
+    }
+    for (lock, span) in locks {
+        if entry.positions.locks.contains_key(lock) {
             let message = format!("lock {} is named twice and counted once", quoted(lock));
-            found.warning(span, message).hint = Some("name it once".to_owned());
+            found.say(Code::RepeatedLock, span, message).hint = Some("name it once".to_owned());
             continue;
         }
         entry.positions.locks.insert(lock.to_owned(), span);

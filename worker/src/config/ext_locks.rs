@@ -2,29 +2,63 @@
 
 //! `[processors.ext_locks]`: counting locks that entries share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::Section,
     entry::Entry,
+    source::Span,
     spelling,
 };
 
+/// Most undeclared locks that are compared with the declared ones: each with each takes long.
+const MAX_COMPARED: usize = 32;
+
+/// The locks that are declared, and where.
+pub(super) struct Declared {
+    /// How many tasks may hold each at once.
+    pub(super) counts: BTreeMap<String, usize>,
+    keys: BTreeMap<String, Span>,
+    values: BTreeMap<String, Span>,
+}
+
 /// Reads the locks and how many tasks may hold each at once.
-pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> BTreeMap<String, usize> {
-    let mut locks = BTreeMap::new();
+pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Declared {
+    let (counts, keys, values) = Default::default();
+    let mut declared = Declared { counts, keys, values };
     let section = processors.field("ext_locks").and_then(|field| field.section(found));
     for field in section.iter().flat_map(Section::fields) {
         let Some(count) = field.count(found) else { continue };
-        if count == 0 {
-            let message = format!("{} is 0: its entries are switched off", quoted(&field.path));
-            found.warning(field.span(), message).hint =
+        declared.counts.insert(field.key.to_owned(), count);
+        declared.keys.insert(field.key.to_owned(), field.key_span);
+        declared.values.insert(field.key.to_owned(), field.span());
+    }
+    declared
+}
+
+/// Complains about locks that keep nothing apart, and about those that let nobody through. A stage
+/// that is skipped may name a lock as well.
+pub(super) fn check_declared(
+    declared: &Declared,
+    entries: &[Entry],
+    skipped: &BTreeSet<String>,
+    found: &mut Diagnostics,
+) {
+    let used: BTreeSet<&String> = entries.iter().flat_map(|entry| &entry.locks).collect();
+    for (lock, count) in &declared.counts {
+        let path = quoted(&format!("processors.ext_locks.{lock}"));
+        if !used.contains(lock) && !skipped.contains(lock) {
+            let message = format!("{path} is not used: no entry names it");
+            found.say(Code::UnusedLock, declared.keys[lock], message).hint =
+                Some(format!("name it in `locks = [{lock:?}]` of the entries that take turns"));
+        } else if *count == 0 {
+            let message = format!("{path} is 0: its entries are switched off");
+            found.say(Code::LockOff, declared.values[lock], message).hint =
                 Some("1 lets one task at a time hold the lock".to_owned());
         }
-        locks.insert(field.key.to_owned(), count);
     }
-    locks
 }
 
 /// Adds the locks that entries name and nobody declares: each counts 1, so that a slip of the pen
@@ -34,13 +68,16 @@ pub(super) fn add_undeclared(
     locks: &mut BTreeMap<String, usize>,
     found: &mut Diagnostics,
 ) {
-    let declared: Vec<String> = locks.keys().cloned().collect();
+    let declared = locks.clone();
+    let mut n_compared = 0;
     for entry in entries {
-        for lock in entry.locks.iter().filter(|lock| !declared.contains(lock)) {
+        for lock in entry.locks.iter().filter(|lock| !declared.contains_key(*lock)) {
             let span = entry.positions.lock(lock);
             let message = format!("lock {} is not declared: it counts 1", quoted(lock));
-            let nearest = spelling::nearest(lock, declared.iter().map(String::as_str));
-            found.warning(span, message).hint = Some(match nearest {
+            n_compared += 1;
+            let near = || spelling::nearest(lock, declared.keys().map(String::as_str));
+            let nearest = (n_compared <= MAX_COMPARED).then(near).flatten();
+            found.say(Code::UndeclaredLock, span, message).hint = Some(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => {
                     format!("declare it under `[processors.ext_locks]`: `{} = 1`", as_key(lock))
@@ -70,16 +107,31 @@ mod tests {
 
     #[test]
     fn locks_have_a_name_and_a_count() {
-        check("[processors.ext_locks]\ngpu1 = 1\nnvme = 4", &[("gpu1", 1), ("nvme", 4)], &[]);
-        check("[processors]\next_locks = { a = 2 }", &[("a", 2)], &[]);
+        let entry = "[[processors.c2]]\nlocks = [\"gpu1\", \"nvme\"]\n";
+        let locks = [("gpu1", 1), ("nvme", 4)];
+        check(&format!("{entry}[processors.ext_locks]\ngpu1 = 1\nnvme = 4"), &locks, &[]);
+        check(&format!("processors.ext_locks = {{ gpu1 = 1, nvme = 4 }}\n{entry}"), &locks, &[]);
     }
 
     #[test]
     fn zero_is_kept_and_warned_about() {
         check(
-            "processors.ext_locks.gpu1 = 0",
+            "processors.ext_locks.gpu1 = 0\n\
+             [[processors.c2]]\nlocks = [\"gpu1\"]\n[[processors.c2]]",
             &[("gpu1", 0)],
             &["warning 1:29 `processors.ext_locks.gpu1` is 0: its entries are switched off"],
+        );
+    }
+
+    #[test]
+    fn a_lock_that_no_entry_names_is_warned_about() {
+        let said = "warning 1:22 `processors.ext_locks.gpu1` is not used: no entry names it";
+        check("processors.ext_locks.gpu1 = 1", &[("gpu1", 1)], &[said]);
+        check("processors.ext_locks.gpu1 = 0", &[("gpu1", 0)], &[said]);
+        check(
+            "processors.ext_locks.gpu1 = 1\n[[processors.snap_prove]]\nlocks = [\"gpu1\"]",
+            &[("gpu1", 1)],
+            &["note 2:14 `processors.snap_prove` is skipped: sealpipe does not serve this stage"],
         );
     }
 

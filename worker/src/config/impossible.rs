@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Stages that can never run although nothing switched them off.
+//! Stages and entries that can never run although nothing switched them off.
 //!
 //! A limit of 0, or `concurrent = 0` in every entry, says "off". Locks that let nobody through are a
 //! mistake, and one that shows itself only when sectors pile up.
@@ -8,13 +8,28 @@
 use sealpipe_protocol::Stage;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
-    entry::Entry,
+    entry::{CUDA_VISIBLE_DEVICES, Entry},
+    placement::Device,
     processors::Processors,
 };
 
-/// Complains about each stage none of whose entries can ever take a task.
+/// Complains about each stage none of whose entries can ever take a task, and about entries that
+/// must have a GPU and may see none.
 pub(super) fn check(processors: &Processors, found: &mut Diagnostics) {
+    check_stages(processors, found);
+    for entry in processors.entries.iter().filter(|e| e.device == Some(Device::Cuda)) {
+        if entry.gpus().is_some_and(|gpus| gpus.is_empty()) {
+            let span = entry.positions.value(CUDA_VISIBLE_DEVICES);
+            let message = "`CUDA_VISIBLE_DEVICES` hides every GPU, and the entry must have one";
+            found.say(Code::HiddenGpu, span, message).hint =
+                Some("name a GPU, or say `device = \"cpu\"`".to_owned());
+        }
+    }
+}
+
+fn check_stages(processors: &Processors, found: &mut Diagnostics) {
     for stage in Stage::ALL.iter().copied() {
         if processors.limitation.concurrent.get(&stage) == Some(&0) {
             continue;
@@ -28,7 +43,7 @@ pub(super) fn check(processors: &Processors, found: &mut Diagnostics) {
         let lock_name = quoted(lock);
         let message =
             format!("`{stage}` can never run: its entries need locks of 0, here {lock_name}");
-        found.error(first.positions.lock(lock), message).hint = Some(format!(
+        found.say(Code::NeverRuns, first.positions.lock(lock), message).hint = Some(format!(
             "let the lock have a unit, or switch the stage off: `limitation.concurrent.{stage} = 0`"
         ));
     }
@@ -48,7 +63,7 @@ mod tests {
     /// Compares the errors; what is 0 is warned about besides.
     fn check(text: &str, errors: &[&str]) {
         let parsed = parse(&Source::new("test", format!("{LOCKS}{text}")));
-        let said = parsed.diagnostics().iter().filter(|d| d.severity == Severity::Error);
+        let said = parsed.diagnostics().iter().filter(|d| d.severity() == Severity::Error);
         let said: Vec<_> =
             said.map(|d| format!("{} {}", d.span.unwrap().line, d.message)).collect();
         assert_eq!(said, errors, "{text}");
@@ -73,6 +88,18 @@ mod tests {
         let said = "can never run: its entries need locks of 0, here `shut`";
         check(&format!("{off}{}", entries(&["shut"])), &[&format!("7 `c2` {said}")]);
         check(off, &[]);
+    }
+
+    #[test]
+    fn an_entry_that_must_have_a_gpu_may_see_one() {
+        let entry = |device: &str, gpus: &str| {
+            format!("[[processors.c2]]\ndevice = {device:?}\nenvs.CUDA_VISIBLE_DEVICES = {gpus:?}")
+        };
+        let said = "6 `CUDA_VISIBLE_DEVICES` hides every GPU, and the entry must have one";
+        check(&entry("cuda", ""), &[said]);
+        check(&entry("cuda", "-1"), &[said]);
+        check(&entry("cuda", "0"), &[]);
+        check(&entry("cpu", ""), &[]);
     }
 
     #[test]

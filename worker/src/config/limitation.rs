@@ -9,8 +9,10 @@ use std::{collections::BTreeMap, time::Duration};
 use sealpipe_protocol::Stage;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
+    source::Span,
     stage_name::{self, Known},
 };
 
@@ -27,8 +29,11 @@ pub struct Limitation {
     pub staggered: BTreeMap<Stage, Duration>,
 }
 
+/// Where the limits of stages stand.
+pub(super) type Places = BTreeMap<Stage, Span>;
+
 /// Reads `limitation` and `limit` of `[processors]`.
-pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Limitation {
+pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> (Limitation, Places) {
     let mut limitation = Limitation::default();
     let mut concurrent = None;
     let section = processors.field("limitation").and_then(|field| field.section(found));
@@ -44,29 +49,31 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Limitat
         if concurrent.is_some() {
             let message =
                 "`processors.limit` is ignored: `processors.limitation.concurrent` is set";
-            found.warning(field.key_span, message).hint =
+            found.say(Code::OldLimitIgnored, field.key_span, message).hint =
                 Some("move its limits to `processors.limitation.concurrent`".to_owned());
         } else {
             let message = "`processors.limit` is deprecated";
-            found.warning(field.key_span, message).hint =
+            found.say(Code::OldLimit, field.key_span, message).hint =
                 Some("call it `processors.limitation.concurrent`".to_owned());
             concurrent = Some(deprecated);
         }
     }
-    limitation.concurrent = concurrent.unwrap_or_default();
-    limitation
+    let counts = concurrent.unwrap_or_default();
+    let places = counts.iter().map(|(stage, (_, span))| (*stage, *span)).collect();
+    limitation.concurrent = counts.into_iter().map(|(stage, (n, _))| (stage, n)).collect();
+    (limitation, places)
 }
 
-fn counts(field: &Field<'_>, found: &mut Diagnostics) -> BTreeMap<Stage, usize> {
+fn counts(field: &Field<'_>, found: &mut Diagnostics) -> BTreeMap<Stage, (usize, Span)> {
     let mut counts = BTreeMap::new();
     for (stage, field) in by_stage(field, found) {
         if let Some(count) = field.count(found) {
             if count == 0 {
                 let message = format!("{} is 0: the stage is switched off", quoted(&field.path));
-                found.warning(field.span(), message).hint =
+                found.say(Code::StageOff, field.span(), message).hint =
                     Some("leave the limit out for no limit".to_owned());
             }
-            counts.insert(stage, count);
+            counts.insert(stage, (count, field.span()));
         }
     }
     counts
@@ -78,7 +85,7 @@ fn intervals(field: &Field<'_>, found: &mut Diagnostics) -> BTreeMap<Stage, Dura
         let Some(interval) = field.duration(found) else { continue };
         if interval < MIN_STAGGER {
             let message = format!("{} is shorter than 1s and dropped", quoted(&field.path));
-            found.warning(field.span(), message);
+            found.say(Code::ShortInterval, field.span(), message);
         } else {
             intervals.insert(stage, interval);
         }
@@ -97,7 +104,7 @@ fn by_stage<'a>(field: &Field<'a>, found: &mut Diagnostics) -> Vec<(Stage, Field
                     "{} is skipped: sealpipe does not serve this stage",
                     quoted(&field.path)
                 );
-                found.note(field.key_span, message);
+                found.say(Code::NotServed, field.key_span, message);
             }
             Known::Not => field.unknown(&stage_name::served(), found),
         }

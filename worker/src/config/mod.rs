@@ -8,12 +8,14 @@
 //!
 //! It decides nothing about the machine, which `topology` does, and reads no file but in [`load`].
 
+pub mod code;
 pub mod diagnostic;
 mod document;
 pub mod entry;
 mod ext_locks;
 mod impossible;
 pub mod limitation;
+mod limits;
 pub mod placement;
 pub mod processors;
 pub mod program;
@@ -29,6 +31,7 @@ pub(crate) mod test;
 
 use std::{io::Read, path::Path};
 
+pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use entry::Entry;
 pub use limitation::Limitation;
@@ -43,7 +46,7 @@ use document::Section;
 use stage_name::Known;
 
 /// Largest configuration that is read, in bytes.
-pub const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+pub const MAX_CONFIG_BYTES: u64 = 256 * 1024;
 
 /// damocles' sections that are not about processors.
 const SKIPPED: &[&str] = &[
@@ -117,50 +120,67 @@ pub fn parse(source: &Source) -> Parsed {
     };
     let mut found = Diagnostics::default();
     let mut draft = Config::default();
+    let mut skipped = Vec::new();
     for field in Section::root(source, &document).fields() {
         if field.key == "processors" {
             let section = field.section(&mut found);
             draft.processors =
                 section.map(|s| processors::read(&s, &mut found)).unwrap_or_default();
         } else {
-            skip(&field, &mut found);
+            skipped.extend(skip(field, &mut found));
         }
     }
+    mention_skipped(&skipped, &mut found);
     found.sort();
     Parsed { draft, diagnostics: found }
 }
 
-/// Mentions what is outside of `[processors]`, and warns when it probably belongs inside.
-fn skip(field: &document::Field<'_>, found: &mut Diagnostics) {
+/// Warns about what is outside of `[processors]` and probably belongs inside, and gives back what
+/// does not.
+fn skip<'a>(field: document::Field<'a>, found: &mut Diagnostics) -> Option<document::Field<'a>> {
     let key = field.key;
+    if SKIPPED.contains(&key) {
+        return Some(field);
+    }
     let inside = stage_name::known(key) != Known::Not || processors::KEYS.contains(&key);
-    let hint = if SKIPPED.contains(&key) {
-        None
-    } else if inside {
-        Some(format!("did you mean `processors.{key}`?"))
+    let meant = if inside {
+        format!("processors.{key}")
+    } else if spelling::nearest(key, ["processors"]).is_some() {
+        "processors".to_owned()
     } else {
-        spelling::nearest(key, ["processors"]).map(|_| "did you mean `processors`?".to_owned())
+        return Some(field);
     };
     let message = format!("{} is skipped: sealpipe reads `processors` only", quoted(key));
-    let severity = if hint.is_some() { Severity::Warning } else { Severity::Note };
-    found.push(Diagnostic { severity, message, span: Some(field.key_span), hint });
+    found.say(Code::Misplaced, field.key_span, message).hint =
+        Some(format!("did you mean `{meant}`?"));
+    None
+}
+
+/// Mentions what is skipped, in one line: a damocles worker's file has eight such sections.
+fn mention_skipped(skipped: &[document::Field<'_>], found: &mut Diagnostics) {
+    let Some(first) = skipped.first() else { return };
+    let names: Vec<_> = skipped.iter().map(|field| quoted(field.key)).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let message = format!("{} {verb} skipped: sealpipe reads `processors` only", names.join(", "));
+    found.say(Code::Skipped, first.key_span, message);
 }
 
 /// Reads a configuration file. That it cannot be read is a diagnostic like others.
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
-    let failed = |message: String| {
-        let error = Diagnostic::whole_file(Severity::Error, message);
+    let failed = |code, message: String| {
+        let error = Diagnostic::whole_file(code, message);
         Loaded { source: Source::new(name.clone(), ""), parsed: Parsed::failed(error) }
     };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path);
     // One byte more than allowed tells a file that is too long.
     match file.and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut bytes)) {
-        Err(error) => failed(format!("cannot read the configuration: {error}")),
-        Ok(_) if bytes.len() as u64 > MAX_CONFIG_BYTES => {
-            failed(format!("the configuration is longer than {MAX_CONFIG_BYTES} bytes"))
-        }
+        Err(error) => failed(Code::Unreadable, format!("cannot read the configuration: {error}")),
+        Ok(_) if bytes.len() as u64 > MAX_CONFIG_BYTES => failed(
+            Code::TooLong,
+            format!("the configuration is longer than {MAX_CONFIG_BYTES} bytes"),
+        ),
         Ok(_) => from_bytes(&name, bytes),
     }
 }
@@ -179,7 +199,7 @@ pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Loaded {
             let source = Source::new(name, String::from_utf8_lossy(error.as_bytes()));
             let span = source.span(offset..offset + 1);
             let message = format!("byte 0x{bad:02x} is not valid UTF-8");
-            let error = Diagnostic::new(Severity::Error, span, message);
+            let error = Diagnostic::new(Code::NotText, span, message);
             Loaded { source, parsed: Parsed::failed(error) }
         }
     }

@@ -5,6 +5,7 @@
 use sealpipe_protocol::placement::CpuList;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
     entry::Entry,
@@ -71,7 +72,7 @@ pub(super) fn read_cgroup(entry: &mut Entry, field: &Field<'_>, found: &mut Diag
                     "{} has no effect: sealpipe makes no control group",
                     quoted(&field.path)
                 );
-                found.note(field.key_span, message);
+                found.say(Code::NoEffect, field.key_span, message);
             }
             "cpuset" => {
                 entry.positions.set("cgroup.cpuset", field.span());
@@ -88,7 +89,7 @@ fn read_cpuset(field: &Field<'_>, found: &mut Diagnostics) -> Option<CpuList> {
         Ok(cpus) => Some(cpus),
         Err(error) => {
             let message = format!("{} is {}: {error}", quoted(&field.path), quoted(text));
-            found.error(field.span(), message);
+            found.say(Code::CpuList, field.span(), message);
             None
         }
     }
@@ -101,7 +102,7 @@ pub(super) fn read_numa_preferred(entry: &mut Entry, field: &Field<'_>, found: &
     if let Some(node @ ..0) = entry.numa_preferred {
         let path = quoted(&field.path);
         let message = format!("{path} is {node}: memory of the node that each thread runs on");
-        found.note(field.span(), message);
+        found.say(Code::LocalNode, field.span(), message);
     }
 }
 
@@ -117,6 +118,6 @@ pub(super) fn check_pinned(entry: &Entry, found: &mut Diagnostics) {
     for (_, key) in placed.into_iter().filter(|(given, _)| *given) {
         let path = quoted(&format!("processors.{}.{key}", entry.stage));
         let message = format!("{path} has no effect with `pinning = \"off\"`");
-        found.note(entry.positions.value(key), message);
+        found.say(Code::NoEffect, entry.positions.value(key), message);
     }
 }

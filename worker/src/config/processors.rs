@@ -2,17 +2,18 @@
 
 //! `[processors]`: everything that sealpipe reads of a configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealpipe_protocol::Stage;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
     entry::{self, Entry},
     ext_locks, impossible,
     limitation::{self, Limitation},
-    placement,
+    limits, placement,
     scheduling::{self, Scheduling},
     sharing,
     stage_name::{self, Known},
@@ -47,30 +48,45 @@ impl Processors {
     }
 }
 
+/// Most entries: each is a process, and each is compared with each.
+pub const MAX_ENTRIES: usize = 256;
+
 /// The keys of `[processors]` that are no stage.
 pub(super) const KEYS: &[&str] =
     &["limit", "limitation", "ext_locks", "scheduling", "static_tree_d"];
 
+/// Keys further inside, which are often written beside.
+const NESTED: &[&str] = &["limitation.concurrent", "limitation.staggered"];
+
 /// Reads the section; what cannot be read is left out beside the error.
 pub(super) fn read(section: &Section<'_>, found: &mut Diagnostics) -> Processors {
+    let (limitation, limits) = limitation::read(section, found);
+    let declared = ext_locks::read(section, found);
     let mut processors = Processors {
-        limitation: limitation::read(section, found),
-        ext_locks: ext_locks::read(section, found),
+        limitation,
+        ext_locks: declared.counts.clone(),
         scheduling: scheduling::read(section, found),
         static_tree_d: static_tree_d::read(section, found),
         entries: Vec::new(),
     };
+    let mut skipped_locks = BTreeSet::new();
     for field in section.fields().filter(|field| !KEYS.contains(&field.key)) {
         match stage_name::known(field.key) {
-            Known::Served(stage) => processors.entries.extend(read_stage(stage, &field, found)),
+            Known::Served(stage) => {
+                let room = MAX_ENTRIES - processors.entries.len();
+                processors.entries.extend(read_stage(stage, &field, room, found));
+            }
             Known::NotServed => {
                 let path = quoted(&field.path);
                 let message = format!("{path} is skipped: sealpipe does not serve this stage");
-                found.note(field.key_span, message);
+                found.say(Code::NotServed, field.key_span, message);
+                skipped_locks.extend(locks_of(&field));
             }
             Known::Not => {
-                let names: Vec<_> =
-                    stage_name::served().into_iter().chain(KEYS.iter().copied()).collect();
+                let names: Vec<_> = stage_name::served()
+                    .into_iter()
+                    .chain(KEYS.iter().chain(NESTED).copied())
+                    .collect();
                 field.unknown(&names, found);
             }
         }
@@ -80,19 +96,39 @@ pub(super) fn read(section: &Section<'_>, found: &mut Diagnostics) -> Processors
     for entry in &processors.entries {
         placement::check_pinned(entry, found);
     }
+    ext_locks::check_declared(&declared, &processors.entries, &skipped_locks, found);
     sharing::check(&processors.entries, found);
+    limits::check(&processors, &limits, found);
     impossible::check(&processors, found);
     processors
 }
 
-fn read_stage(stage: Stage, field: &Field<'_>, found: &mut Diagnostics) -> Vec<Entry> {
+/// The locks that the entries of a skipped stage name; what is wrong with those does not matter.
+fn locks_of(field: &Field<'_>) -> Vec<String> {
+    let mut unheard = Diagnostics::default();
+    let sections = field.sections(&mut unheard).unwrap_or_default();
+    let locks = sections.iter().filter_map(|section| section.field("locks"));
+    let names = locks.flat_map(|field| field.strings(&mut unheard).unwrap_or_default());
+    names.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Reads the entries of a stage, as many as there is room for.
+fn read_stage(stage: Stage, field: &Field<'_>, room: usize, found: &mut Diagnostics) -> Vec<Entry> {
     let Some(sections) = field.sections(found) else { return Vec::new() };
     if sections.is_empty() {
-        found.error(field.span(), format!("{} has no entry", quoted(&field.path))).hint = Some(
-            format!("write `[[{}]]`, or leave the key out for the implied processor", field.path),
-        );
+        found
+            .say(Code::NoEntry, field.span(), format!("{} has no entry", quoted(&field.path)))
+            .hint = Some(format!(
+            "write `[[{}]]`, or leave the key out for the implied processor",
+            field.path
+        ));
     }
-    let entries = sections.iter().enumerate();
+    if let Some(first) = sections.get(room) {
+        let message = format!("there are more than {MAX_ENTRIES} entries");
+        found.say(Code::TooMany, first.span, message).hint =
+            Some("one entry runs several tasks with `concurrent`".to_owned());
+    }
+    let entries = sections.iter().take(room).enumerate();
     entries.map(|(index, section)| entry::read(stage, index, section, found)).collect()
 }
 
@@ -124,6 +160,14 @@ mod tests {
         let expected: Vec<_> =
             Stage::ALL.iter().enumerate().map(|(idx, stage)| (*stage, 0, idx + 1)).collect();
         check(&text, &expected, &[]);
+    }
+
+    #[test]
+    fn entries_beyond_the_bound_are_left_out() {
+        let text = "[[processors.c2]]\n".repeat(MAX_ENTRIES) + "[[processors.verify]]";
+        let line = MAX_ENTRIES + 1;
+        let said = format!("error {line}:1 there are more than {MAX_ENTRIES} entries");
+        assert_eq!(check_processors(&text, &[&said]).entries.len(), MAX_ENTRIES);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! of it.
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::{Field, Section},
 };
@@ -56,7 +57,7 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> Schedul
         (Word::Fifo, count) => {
             if let Some((_, span)) = count {
                 let message = "`processors.scheduling.overtakes` has no effect with `fifo`";
-                found.note(span, message);
+                found.say(Code::NoEffect, span, message);
             }
             Policy::Fifo
         }
@@ -72,7 +73,7 @@ fn read_cap(field: &Field<'_>, found: &mut Diagnostics) -> Option<Cap> {
     let count = field.count(found)?;
     if count == 0 {
         let message = format!("{} is 0: no sector ever begins", quoted(&field.path));
-        found.error(field.span(), message).hint =
+        found.say(Code::NoSectors, field.span(), message).hint =
             Some("leave the key out for the default, or write \"unbounded\"".to_owned());
     }
     Some(Cap::AtMost(count))

@@ -5,21 +5,57 @@
 //! Sharing is allowed, and often meant: pc1 leaves every third core of an L3 group idle, and other
 //! stages take those. Two entries with a common lock take turns, and nothing is said about them.
 
-use sealpipe_protocol::Stage;
+use sealpipe_protocol::{Stage, placement::CpuList};
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     entry::{CUDA_VISIBLE_DEVICES, Entry},
     placement::Pinning,
 };
 
+/// Most other entries that a message names.
+const MAX_NAMED: usize = 4;
+
+/// Words of 64 cpus each.
+const N_WORDS: usize = (CpuList::MAX_CPU as usize + 1).div_ceil(64);
+
+/// Cpus as bits: each entry is compared with each, and lists are slow at that.
+struct Mask(Box<[u64; N_WORDS]>);
+
+/// An entry, and the cpus to which it is pinned.
+struct Pinned<'a> {
+    entry: &'a Entry,
+    cpus: Option<Mask>,
+}
+
 /// Compares each entry with those before it.
 pub(super) fn check(entries: &[Entry], found: &mut Diagnostics) {
-    for (idx, entry) in entries.iter().enumerate() {
+    let pinned = entries.iter().map(|entry| {
+        let cpus = entry.cpus.as_ref().filter(|_| entry.pinning != Pinning::Off);
+        Pinned { entry, cpus: cpus.map(Mask::of) }
+    });
+    let pinned: Vec<_> = pinned.collect();
+    for (idx, one) in pinned.iter().enumerate() {
         let others: Vec<_> =
-            entries[..idx].iter().filter(|other| !take_turns(entry, other)).collect();
-        check_cpus(entry, &others, found);
-        check_gpus(entry, &others, found);
+            pinned[..idx].iter().filter(|other| !take_turns(one.entry, other.entry)).collect();
+        check_cpus(one, &others, found);
+        let others: Vec<_> = others.iter().map(|other| other.entry).collect();
+        check_gpus(one.entry, &others, found);
+    }
+}
+
+impl Mask {
+    fn of(cpus: &CpuList) -> Self {
+        let mut words = Box::new([0; N_WORDS]);
+        for cpu in cpus.iter() {
+            words[cpu as usize / 64] |= 1 << (cpu % 64);
+        }
+        Self(words)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0.iter()).any(|(one, other)| one & other != 0)
     }
 }
 
@@ -27,29 +63,29 @@ fn take_turns(one: &Entry, other: &Entry) -> bool {
     one.locks.iter().any(|lock| other.locks.contains(lock))
 }
 
-fn check_cpus(entry: &Entry, others: &[&Entry], found: &mut Diagnostics) {
-    let pinned = |entry: &Entry| entry.pinning != Pinning::Off;
-    let Some(cpus) = entry.cpus.as_ref().filter(|_| pinned(entry)) else { return };
-    let mut shared = Vec::new();
-    let mut both_label = false;
-    for other in others.iter().filter(|other| pinned(other)) {
-        let common = other.cpus.as_ref().map(|theirs| cpus.intersection(theirs));
-        if let Some(common) = common.filter(|common| !common.is_empty()) {
-            shared.push(format!("{common} with {}", named(other)));
-            // Two pc1 processes bind their threads to the same cores of an L3 group.
-            both_label |= entry.stage == Stage::Pc1 && other.stage == Stage::Pc1;
-        }
-    }
-    if shared.is_empty() {
+fn check_cpus(one: &Pinned<'_>, others: &[&Pinned<'_>], found: &mut Diagnostics) {
+    let entry = one.entry;
+    let (Some(mask), Some(cpus)) = (&one.cpus, &entry.cpus) else { return };
+    let overlaps = |other: &&&Pinned<'_>| other.cpus.as_ref().is_some_and(|o| mask.overlaps(o));
+    let sharing: Vec<_> = others.iter().filter(overlaps).map(|other| other.entry).collect();
+    if sharing.is_empty() {
         return;
     }
+    // Two pc1 processes bind their threads to the same cores of an L3 group.
+    let is_pc1 = |entry: &Entry| entry.stage == Stage::Pc1;
+    let both_label = is_pc1(entry) && sharing.iter().any(|other| is_pc1(other));
+    let shared = sharing.iter().take(MAX_NAMED).map(|other| {
+        let common = other.cpus.as_ref().map(|theirs| cpus.intersection(theirs));
+        format!("{} with {}", common.unwrap_or_default(), named(other))
+    });
+    let shared = listed(shared.collect(), sharing.len());
     let span = entry.positions.value("cgroup.cpuset");
-    let message = format!("cpus shared without a common lock: {}", shared.join(", "));
+    let message = format!("cpus shared without a common lock: {shared}");
     if both_label {
-        found.warning(span, message).hint =
+        found.say(Code::SharedPc1Cpus, span, message).hint =
             Some("two pc1 processors bind threads to the same cores; give each its own".to_owned());
     } else {
-        found.note(span, message).hint = Some(
+        found.say(Code::SharedCpus, span, message).hint = Some(
             "fine where one of them leaves these cpus idle; otherwise give them a common lock"
                 .to_owned(),
         );
@@ -58,22 +94,28 @@ fn check_cpus(entry: &Entry, others: &[&Entry], found: &mut Diagnostics) {
 
 fn check_gpus(entry: &Entry, others: &[&Entry], found: &mut Diagnostics) {
     for gpu in entry.gpus().unwrap_or_default() {
-        let sharing: Vec<_> = others
-            .iter()
-            .filter(|other| other.gpus().is_some_and(|gpus| gpus.contains(&gpu)))
-            .map(|other| named(other))
-            .collect();
+        let names_it = |other: &&&Entry| other.gpus().is_some_and(|gpus| gpus.contains(&gpu));
+        let sharing: Vec<_> = others.iter().filter(names_it).collect();
         if sharing.is_empty() {
             continue;
         }
+        let names = sharing.iter().take(MAX_NAMED).map(|other| named(other)).collect();
+        let names = listed(names, sharing.len());
         let gpu = quoted(gpu);
-        let message =
-            format!("GPU {gpu} shared without a common lock: with {}", sharing.join(", "));
-        found.warning(entry.positions.value(CUDA_VISIBLE_DEVICES), message).hint = Some(
-            "two tasks at once may run out of GPU memory; give the entries a common lock"
-                .to_owned(),
-        );
+        let message = format!("GPU {gpu} shared without a common lock: with {names}");
+        found.say(Code::SharedGpu, entry.positions.value(CUDA_VISIBLE_DEVICES), message).hint =
+            Some(
+                "two tasks at once may run out of GPU memory; give the entries a common lock"
+                    .to_owned(),
+            );
     }
+}
+
+/// The first of so many, and how many more there are.
+fn listed(first: Vec<String>, n_all: usize) -> String {
+    let more = n_all - first.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", first.join(", "))
 }
 
 /// An entry as a message names it.
@@ -111,6 +153,20 @@ mod tests {
         check(
             &format!("[[processors.pc2]]\n{envs}\n[[processors.c2]]\ndevice = \"cpu\"\n{envs}"),
             &[],
+        );
+    }
+
+    #[test]
+    fn of_many_that_share_a_few_are_named() {
+        let mut text = "[[processors.c2]]\ncgroup.cpuset = \"8191\"\n".repeat(6);
+        text.push_str("[[processors.c1]]\ncgroup.cpuset = \"0\"");
+        let parsed = crate::config::parse(&crate::config::Source::new("test", text));
+        let said: Vec<_> = parsed.diagnostics().iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(said.len(), 5);
+        assert_eq!(
+            said[4],
+            "cpus shared without a common lock: 8191 with `c2` in line 1, 8191 with `c2` in line 3, \
+             8191 with `c2` in line 5, 8191 with `c2` in line 7 and 1 more"
         );
     }
 

@@ -10,8 +10,16 @@ pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    within(name, candidates, (name.chars().count() / 3).max(1))
+}
+
+/// The nearest of the candidates that are at most so many edits away.
+pub(crate) fn within<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    limit: usize,
+) -> Option<&'a str> {
     let wanted = folded(name)?;
-    let limit = (wanted.len() / 3).max(1);
     candidates
         .into_iter()
         .filter_map(|candidate| Some((distance(&wanted, &folded(candidate)?), candidate)))

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use sealpipe_protocol::stage::proof::SealProof;
 
 use super::{
+    code::Code,
     diagnostic::{Diagnostics, quoted},
     document::Section,
     source::Span,
@@ -35,18 +36,26 @@ pub(super) fn read(processors: &Section<'_>, found: &mut Diagnostics) -> StaticT
             let sizes = sizes.join(", ");
             let message =
                 format!("{} is no sector size, expected one of {sizes}", quoted(field.key));
-            found.error(field.key_span, message);
+            found.say(Code::NoSectorSize, field.key_span, message);
             continue;
         };
         let Some(path) = path else { continue };
         if path.is_empty() || path.contains('\0') {
-            found.error(field.span(), format!("{} is no path", quoted(&field.path)));
+            found.say(
+                Code::UnusableText,
+                field.span(),
+                format!("{} is no path", quoted(&field.path)),
+            );
             continue;
         }
         let file = StaticFile { path: PathBuf::from(path), span: field.span() };
         if files.insert(proof, file).is_some() {
             let size = proof.size_name();
-            found.error(field.key_span, format!("the size {size} is given twice"));
+            found.say(
+                Code::NoSectorSize,
+                field.key_span,
+                format!("the size {size} is given twice"),
+            );
         }
     }
     files

@@ -13,7 +13,7 @@ pub(crate) fn check_processors(text: &str, said: &[&str]) -> Processors {
         .iter()
         .map(|d| {
             let span = d.span.expect("all that is said about a text has a place");
-            format!("{} {}:{} {}", d.severity, span.line, span.column, d.message)
+            format!("{} {}:{} {}", d.severity(), span.line, span.column, d.message)
         })
         .collect();
     let mut expected: Vec<_> = said.iter().map(|line| (*line).to_owned()).collect();

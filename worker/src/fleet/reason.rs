@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use indicatif::HumanBytes;
 use sealpipe_protocol::Stage;
 use serde::Serialize;
 
@@ -152,10 +153,11 @@ impl fmt::Display for Reason {
             Self::Paused => write!(f, "the worker is paused"),
             Self::Held => write!(f, "the sector is held"),
             Self::InFlight { sectors, cap } => {
-                write!(f, "{sectors} sectors are under way, and {cap} may be")
+                write!(f, "{sectors} of at most {cap} sectors in flight have begun")
             }
             Self::Disk { needed_bytes, free_bytes, .. } => {
-                write!(f, "it needs {needed_bytes} bytes on its disk, free are {free_bytes}")
+                let [needed, free] = [*needed_bytes, *free_bytes].map(HumanBytes);
+                write!(f, "it needs {needed} on its disk, of which {free} are not spoken for")
             }
             Self::DiskKept { sector, .. } => {
                 let sector = sector.as_deref().unwrap_or("an older sector");

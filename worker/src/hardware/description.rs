@@ -40,6 +40,14 @@ pub enum HardwareError {
     /// hwloc cannot look at this machine.
     #[error("the topology of this machine: {0}")]
     ThisMachine(HwlocError),
+    /// The file of a description cannot be opened.
+    #[error("the topology `{path}`: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        error: String,
+    },
     /// hwloc cannot read what is described.
     #[error("the topology `{shown}`: {error}")]
     Description {
@@ -79,7 +87,14 @@ impl Description {
         let shown = self.to_string();
         let source = match self {
             Self::Synthetic(text) => Source::Synthetic(text),
-            Self::XmlFile(path) => Source::XmlFile(path),
+            Self::XmlFile(path) => {
+                // hwloc says of no failure what it was.
+                std::fs::File::open(path).map_err(|error| HardwareError::File {
+                    path: shown.clone(),
+                    error: error.to_string(),
+                })?;
+                Source::XmlFile(path)
+            }
         };
         let xml = hwloc::export(source)
             .map_err(|error| HardwareError::Description { shown: shown.clone(), error })?;

@@ -2,17 +2,23 @@
 
 //! What a machine has: sockets, NUMA nodes, L3 groups, cores, memory, GPUs, disks.
 //!
-//! [`Hardware`] is plain data, of this machine or of one that is only described; all that is
-//! concluded from it is pure.
+//! [`Hardware`] is plain data, of this machine ([`detect`]) or of one that is only described
+//! ([`Description`]); all that is concluded from it is pure.
 
 mod description;
 mod devices;
+pub mod disks;
+mod gpus;
 mod hwloc;
+pub mod measure;
+pub mod size;
+mod this_machine;
 mod topology;
 
 pub use self::{
     description::{Amounts, Description, HardwareError, PLANNING_ENVS},
     hwloc::HwlocError,
+    this_machine::detect,
     topology::TopologyError,
 };
 

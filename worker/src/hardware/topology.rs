@@ -209,13 +209,15 @@ fn l3_groups(places: &[Place], node: u32) -> Vec<L3Group> {
     for place in places.iter().filter(|place| place.node == node) {
         groups.entry(place.l3).or_default().entry(place.core).or_default().push(place.cpu);
     }
-    let group = |(l3, cores): (Option<(_, Option<u64>)>, BTreeMap<usize, Vec<u32>>)| {
-        let cores = cores.into_values().map(|cpus| Core { cpus: cpus.into_iter().collect() });
-        let mut cores: Vec<_> = cores.collect();
-        cores.sort_by_key(Core::first_cpu);
-        L3Group { cache_bytes: l3.and_then(|(_, bytes)| bytes), cores }
-    };
-    let mut groups: Vec<_> = groups.into_iter().map(group).collect();
+    let mut groups: Vec<_> = groups
+        .into_iter()
+        .map(|(l3, cores)| {
+            let cores = cores.into_values().map(|cpus| Core { cpus: cpus.into_iter().collect() });
+            let mut cores: Vec<_> = cores.collect();
+            cores.sort_by_key(Core::first_cpu);
+            L3Group { cache_bytes: l3.and_then(|(_, bytes)| bytes), cores }
+        })
+        .collect();
     groups.sort_by_key(|group| group.cores.first().and_then(Core::first_cpu));
     groups
 }

@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{ProcessorSpec, connection::Dialect, spawn::before_exec};
-use crate::{config::Pinning, topology::PLANNING_ENVS};
+use crate::{config::Pinning, hardware::PLANNING_ENVS};
 
 /// Lines of stderr that are kept, to show when the process dies.
 const KEPT_LINES: usize = 20;

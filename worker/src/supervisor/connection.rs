@@ -4,10 +4,7 @@
 
 use std::sync::Arc;
 
-use sealpipe_protocol::{
-    Class,
-    method::{ShutdownMode, TaskRunParams, TaskRunResult},
-};
+use sealpipe_protocol::method::{ShutdownMode, TaskRunParams, TaskRunResult};
 use tokio::sync::watch;
 
 use super::{
@@ -62,7 +59,7 @@ impl Connection {
         Self { speech: Speech::Legacy(session), condemned: watch::Sender::default() }
     }
 
-    /// Runs a task. Dropping the future cancels it. An error of class `critical` condemns the process.
+    /// Runs a task. Dropping the future cancels it. A process that is condemned is given none.
     ///
     /// # Errors
     /// [`Lost`].
@@ -74,17 +71,10 @@ impl Connection {
         if let Some(Condemned { message, .. }) = &*self.condemned.borrow() {
             return Err(Lost::Gone(message.clone()));
         }
-        let outcome = match &self.speech {
+        match &self.speech {
             Speech::Protocol(link) => link.run(params, report).await,
             Speech::Legacy(session) => session.run(params, report).await,
-        };
-        if let Err(Lost::Failed(error)) = &outcome
-            && error.data.class == Class::Critical
-        {
-            let message = format!("its task {} failed critically: {error}", params.task_id);
-            self.condemn(Condemned { message, hint: error.data.hint.clone() });
         }
-        outcome
     }
 
     /// Trusts the process no more: from this moment on it is given no task, and it is stopped. The

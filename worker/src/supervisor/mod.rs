@@ -16,6 +16,7 @@ pub mod lifecycle;
 mod link;
 mod observed;
 mod processor;
+mod program_files;
 pub(crate) mod spawn;
 pub mod spec;
 mod stall;

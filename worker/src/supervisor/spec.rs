@@ -15,6 +15,7 @@ use crate::config::{
         CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
         DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
     },
+    program,
 };
 
 /// How long a processor may take to stop, unless it is killed.
@@ -93,7 +94,7 @@ impl ProcessorSpec {
                 gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
             },
             pinning: entry.pinning,
-            device: device(entry),
+            device: program::device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             weight: entry.weight,
@@ -167,12 +168,4 @@ impl ProcessorSpec {
         compare("grace", time(self.grace), time(other.grace));
         found
     }
-}
-
-/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
-/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
-/// chosen its device.
-fn device(entry: &Entry) -> Option<Device> {
-    let ours = entry.bin.is_none() && matches!(entry.stage, Stage::Pc2 | Stage::C2);
-    entry.device.or(ours.then_some(Device::Cuda))
 }

@@ -104,8 +104,10 @@ impl Bench {
     /// Puts the tests' processor where the implied ones are looked for.
     pub fn make_implied(&self) {
         let (program, sdk) = programs();
-        let script =
-            format!("#!/bin/sh\nSDK={sdk:?} LOG={:?} exec {program:?} \"$@\"\n", self.dir.path());
+        let script = format!(
+            "#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 SDK={sdk:?} LOG={:?} exec {program:?} \"$@\"\n",
+            self.dir.path()
+        );
         let path = self.path("sealpipe-reference");
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -244,6 +246,8 @@ fn config(dir: &Path, rules: &str, entries: &[Entry]) -> Processors {
         text +=
             &format!("[[processors.{stage}]]\nbin = {program:?}\nstable_wait = \"60s\"\n{keys}");
         text += &format!("envs.SDK = {sdk:?}\nenvs.LOG = {dir:?}\n");
+        // Nothing is left beside the SDK.
+        text += "envs.PYTHONDONTWRITEBYTECODE = \"1\"\n";
         for (name, value) in envs {
             text += &format!("envs.{name} = {value:?}\n");
         }

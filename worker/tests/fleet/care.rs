@@ -18,7 +18,7 @@ fn echo() -> Entry {
 }
 
 #[tokio::test]
-async fn a_critical_error_stops_the_processor_and_not_the_others() {
+async fn a_processor_that_is_trusted_no_more_is_stopped_and_the_others_go_on() {
     let bench = Bench::ready("", &[echo(), echo()]).await;
     let pid = bench.pid("echo[0]");
     let [critical, beside] = [bench.slot(Stage::Echo, None).await, {
@@ -33,6 +33,8 @@ async fn a_critical_error_stops_the_processor_and_not_the_others() {
         async {
             bench.began("beside").await;
             let failed = bench.run_at(&critical, "critical", json!({ "fail": "critical" })).await;
+            let message = "its replica is wrong".to_owned();
+            critical.processor().condemn(Condemned { message, hint: None });
             // At once: nobody is given a place there any more.
             assert_eq!(bench.processor("echo[0]").slots, 0);
             failed
@@ -49,7 +51,7 @@ async fn a_critical_error_stops_the_processor_and_not_the_others() {
     bench.wait(|| bench.processor("echo[0]").state == "degraded").await;
     bench.wait(|| !is_alive(pid)).await;
     let why = bench.processor("echo[0]").last_error.unwrap();
-    assert_eq!(why, "its task critical failed critically: as asked");
+    assert_eq!(why, "its replica is wrong");
     let degraded = |event: &Event| {
         matches!(event, Event::ProcessorDegraded { processor, reason }
         if processor == "echo[0]" && *reason == why)
@@ -65,13 +67,14 @@ async fn a_critical_error_stops_the_processor_and_not_the_others() {
 }
 
 #[tokio::test]
-async fn a_processor_may_be_condemned_from_outside() {
+async fn who_has_a_place_at_a_condemned_processor_is_told() {
     let bench = Bench::ready("", &[echo()]).await;
     let slot = bench.slot(Stage::Echo, None).await;
-    let why = Condemned { message: "its replica is wrong".to_owned(), hint: None };
-    slot.processor().condemn(why);
+    for message in ["the first reason", "another one"] {
+        slot.processor().condemn(Condemned { message: message.to_owned(), hint: None });
+    }
     let refused = bench.run_at(&slot, "later", json!({})).await;
-    assert_eq!(refused, Err(Lost::Gone("its replica is wrong".to_owned())));
+    assert_eq!(refused, Err(Lost::Gone("the first reason".to_owned())));
     drop(slot);
     bench.wait(|| bench.processor("echo[0]").state == "degraded").await;
     assert_eq!(bench.tasks().len(), 0, "it is given nothing any more");

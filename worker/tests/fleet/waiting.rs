@@ -109,14 +109,14 @@ async fn a_pause_a_hold_and_a_full_disk_are_waited_for() {
             bench.wait(|| !texts(&bench, &journey).is_empty()).await;
             assert_eq!(texts(&bench, &journey), expected);
         };
-        let full = "it needs 10 bytes on its disk, free are 0";
+        let full = "it needs 10 B on its disk, of which 0 B are not spoken for";
         says(&["the worker is paused", "the sector is held", full]).await;
         assert!(bench.status().paused);
         bench.fleet.resume();
         says(&["the sector is held", full]).await;
         journey.unhold();
         bench.fleet.set_room(5, 9);
-        says(&["it needs 10 bytes on its disk, free are 9"]).await;
+        says(&["it needs 10 B on its disk, of which 9 B are not spoken for"]).await;
         assert!(!journey.has_begun());
         bench.fleet.set_room(5, 10);
     };
@@ -126,6 +126,23 @@ async fn a_pause_a_hold_and_a_full_disk_are_waited_for() {
     drop(slot);
     drop(journey);
     assert_eq!(bench.status().sectors_in_flight, 0);
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn a_sector_waits_for_the_cap_and_one_that_begun_before_counts() {
+    let rules = "processors.scheduling.sectors_in_flight = 1";
+    let bench = Bench::ready(rules, &[Entry::new(Stage::Echo)]).await;
+    let [old, new] = ["old", "new"].map(|name| bench.fleet.begin_sector(name, None));
+    old.begin();
+    let look = async {
+        bench.wait(|| !bench.fleet.explain(&new).is_empty()).await;
+        assert_eq!(texts(&bench, &new), ["1 of at most 1 sectors in flight have begun"]);
+        drop(bench.slot(Stage::Echo, Some(&old)).await);
+        drop(old);
+    };
+    let (slot, ()) = join!(bench.slot(Stage::Echo, Some(&new)), look);
+    drop(slot);
     bench.end().await;
 }
 

@@ -4,12 +4,16 @@
 
 use std::fmt::Write;
 
-use sealpipe_protocol::Stage;
+use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Diagnostic, Entry, Loaded, Program};
+use crate::{
+    check,
+    config::{Config, Diagnostic, Entry, Loaded, Processors, Program},
+    hardware::{Hardware, size},
+};
 
-use super::Host;
+use super::{super::table::table, Host};
 
 /// The table's columns. The program comes last, for it may be long.
 const HEADERS: [&str; 7] = ["STAGE", "CPUS", "NODE", "SLOTS", "LOCKS", "GPU", "PROGRAM"];
@@ -18,10 +22,8 @@ const HEADERS: [&str; 7] = ["STAGE", "CPUS", "NODE", "SLOTS", "LOCKS", "GPU", "P
 pub(super) fn text(config: &Config, host: &Host<'_>) -> String {
     let processors = &config.processors;
     let mut text = String::new();
-    if !processors.entries.is_empty() {
-        let rows = processors.entries.iter().map(|entry| row(entry, &host.program(entry)));
-        text.push_str(&table(&rows.collect::<Vec<_>>()));
-    }
+    let rows = processors.entries.iter().map(|entry| row(entry, &host.files.program(entry)));
+    text.push_str(&table(HEADERS, &rows.collect::<Vec<_>>()));
     let limitation = &processors.limitation;
     let concurrent = limitation.concurrent.iter().map(|(stage, limit)| format!("{stage} {limit}"));
     push_list(&mut text, "at most at once", concurrent);
@@ -36,9 +38,12 @@ pub(super) fn text(config: &Config, host: &Host<'_>) -> String {
     push_list(&mut text, "static tree_d", files);
     push_list(
         &mut text,
-        "without an entry, served on first use",
+        "implied, one sealpipe-reference each from its first use",
         processors.implied().map(|stage| stage.to_string()),
     );
+    if let Some(hardware) = host.known() {
+        push_machine(&mut text, processors, hardware, host.proof);
+    }
     text
 }
 
@@ -47,6 +52,25 @@ fn push_list(text: &mut String, title: &str, items: impl Iterator<Item = String>
     if !items.is_empty() {
         writeln!(text, "{title}: {}", items.join(", ")).expect("writing to a string cannot fail");
     }
+}
+
+/// What the machine is left with.
+fn push_machine(text: &mut String, processors: &Processors, hardware: &Hardware, proof: SealProof) {
+    let free = check::free_cores(processors, hardware);
+    let free = if free.is_empty() { "none".to_owned() } else { free.to_string() };
+    push_list(text, "cores that no entry needs", [free].into_iter());
+    let demand = check::demand(processors, proof);
+    let needed = demand.memory_bytes(processors, proof);
+    if needed == 0 {
+        return;
+    }
+    let of = match hardware.memory.total_bytes {
+        0 => String::new(),
+        total => format!(" of {}", size::shown(total)),
+    };
+    let tasks = demand.shown(processors, proof);
+    let needed = size::shown(needed);
+    push_list(text, "memory at most", [format!("{needed}{of} ({tasks})")].into_iter());
 }
 
 fn row(entry: &Entry, program: &Program) -> [String; HEADERS.len()] {
@@ -68,25 +92,6 @@ fn row(entry: &Entry, program: &Program) -> [String; HEADERS.len()] {
     ]
 }
 
-/// Columns under their headers, two spaces apart.
-fn table(rows: &[[String; HEADERS.len()]]) -> String {
-    let headers = HEADERS.map(str::to_owned);
-    let widths: Vec<usize> = (0..HEADERS.len())
-        .map(|idx| {
-            let cells = std::iter::once(&headers).chain(rows).map(|row| row[idx].chars().count());
-            cells.max().unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in std::iter::once(&headers).chain(rows) {
-        let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// The summary for programs. What would be started stands there only without errors.
 pub(super) fn json(loaded: &Loaded, host: &Host<'_>) -> Value {
     let diagnostics: Vec<_> = loaded.parsed.diagnostics().iter().map(json_diagnostic).collect();
@@ -98,22 +103,20 @@ pub(super) fn json(loaded: &Loaded, host: &Host<'_>) -> Value {
     if let Some(config) = loaded.parsed.config() {
         value["processors"] = json_processors(config, host);
     }
-    if let Some(Ok(machine)) = &host.machine {
-        let nodes = machine.nodes.iter().map(|(node, cpus)| (node.to_string(), json!(cpus)));
-        value["machine"] = json!({
-            "cpus": machine.cpus,
-            "nodes": nodes.collect::<serde_json::Map<_, _>>(),
-            "packages": machine.packages,
-            "l3Groups": machine.l3_groups,
-            "memoryBytes": machine.memory_bytes,
-        });
+    if let Some(hardware) = host.known() {
+        let processors = &loaded.parsed.draft().processors;
+        let demand = check::demand(processors, host.proof);
+        value["machine"] = json!(hardware);
+        value["freeCores"] = json!(check::free_cores(processors, hardware));
+        value["memoryAtMostBytes"] = json!(demand.memory_bytes(processors, host.proof));
     }
     value
 }
 
 fn json_diagnostic(diagnostic: &Diagnostic) -> Value {
     json!({
-        "severity": diagnostic.severity.name(),
+        "code": diagnostic.code.id(),
+        "severity": diagnostic.severity().name(),
         "message": diagnostic.message,
         "line": diagnostic.span.map(|span| span.line),
         "column": diagnostic.span.map(|span| span.column),
@@ -130,7 +133,7 @@ fn json_processors(config: &Config, host: &Host<'_>) -> Value {
     let files = processors.static_tree_d.iter();
     let files = files.map(|(proof, file)| (proof.to_string(), json!(file.path.to_string_lossy())));
     let entries: Vec<_> =
-        processors.entries.iter().map(|e| json_entry(e, &host.program(e))).collect();
+        processors.entries.iter().map(|e| json_entry(e, &host.files.program(e))).collect();
     json!({
         "entries": entries,
         "implied": processors.implied().map(Stage::name).collect::<Vec<_>>(),
