@@ -9,6 +9,5 @@ mod hand;
 mod many;
 mod orders;
 mod randomness;
-mod site;
 mod swap;
 mod tour;

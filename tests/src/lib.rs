@@ -10,7 +10,9 @@ mod bench;
 pub mod control;
 mod journal;
 mod process;
+pub mod random;
 mod run;
+pub mod site;
 pub mod tour;
 mod vector;
 
