@@ -35,7 +35,7 @@ pub fn demand(processors: &Processors, proof: SealProof) -> Demand {
     order.sort_by_key(|idx| std::cmp::Reverse(memory_bytes(entries[*idx].stage, proof)));
     let mut limits: BTreeMap<Stage, usize> = processors.limitation.concurrent.clone();
     let mut locks = processors.ext_locks.clone();
-    let mut sectors = sectors_in_flight(processors);
+    let mut sectors = processors.scheduling.sectors_in_flight.set();
     let mut demand = Demand { tasks: vec![0; entries.len()], unbounded: Vec::new() };
     for idx in order {
         let entry = &entries[idx];
@@ -183,7 +183,7 @@ fn check_disk(
     found: &mut Diagnostics,
 ) {
     let pc1 = demand.by_stage(processors).get(&Stage::Pc1).copied();
-    let sectors = sectors_in_flight(processors).or(pc1);
+    let sectors = processors.scheduling.sectors_in_flight.set().or(pc1);
     let (Some(sectors), Some(disks)) = (sectors, &hardware.disks) else { return };
     let Some(entry) = first_of(processors, Stage::Pc1) else { return };
     let free = disks.iter().map(|disk| disk.free_bytes.unwrap_or(disk.size_bytes));
