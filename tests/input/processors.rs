@@ -90,7 +90,7 @@ fn cpus_and_nodes_that_do_not_exist_are_refused_whoever_pins() {
     check("cgroup.cpuset = \"8000\"", &["cpu 8000 is past the ", cpus]);
     let nodes = "hint: `numactl --hardware` lists the nodes of this machine";
     check("numa_preferred = 500", &["memory policy Preferred with node 500", nodes]);
-    let hint = "hint: with `pinning = \"worker\"` the cpus of `cgroup.cpuset` and the node of";
+    let hint = "hint: the cpus of `cgroup.cpuset` and the node of `numa_preferred` have to exist";
     for place in ["cgroup.cpuset = \"900-901\"", "numa_preferred = 500"] {
         let entry = format!("pinning = \"worker\"\n{place}");
         check(&entry, &["cannot run ", "Invalid argument", hint]);

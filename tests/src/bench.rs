@@ -19,9 +19,9 @@ use crate::{Ended, Journal, Process, Run, digest};
 /// The variable that marks the processes of a test.
 pub const MARK: &str = "SEALPIPE_TEST_ID";
 
-/// How long processes may take to be gone once they have no reason to be there: the worker's grace
-/// for its processors, and a little.
-const GONE_WITHIN: Duration = Duration::from_secs(15);
+/// How long processes may take to be gone once they have no reason to be there: the grace for
+/// processors, 10 s, and what a busy machine takes to kill them.
+const GONE_WITHIN: Duration = Duration::from_secs(40);
 
 /// The repository's root.
 pub fn root() -> &'static Path {

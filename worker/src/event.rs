@@ -3,6 +3,7 @@
 //! What happens, for whoever shows it or writes it down.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +11,7 @@ use std::{
 use sealpipe_protocol::{Stage, method::LogLevel};
 use serde::Serialize;
 
-use crate::pipeline::sector::Randomness;
+use crate::{pipeline::sector::Randomness, supervisor::Placed};
 
 /// Something happened. As JSON, a line of the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +27,12 @@ pub enum Event {
         max_concurrent: u32,
         device: Option<String>,
         implied: bool,
+        placed: Placed,
     },
+    /// A process, or a thread of it, runs where it was not told to. Said once, until it is back.
+    ProcessorMisplaced { processor: String, pid: i32, mismatch: String },
+    /// Whether processors are held in control groups: in those below `dir`, or why not.
+    ControlGroups { dir: Option<PathBuf>, reason: Option<String> },
     /// A process is gone that should not be.
     ProcessorDied { processor: String, pid: i32, reason: String, last_words: Vec<String> },
     /// It is started again after a while.

@@ -9,10 +9,10 @@ use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use crate::{
     config::{Code, Diagnostics, Entry, Processors},
     hardware::{Hardware, size},
-    scheduler::Cap,
+    pipeline::layout::room_bytes,
 };
 
-use super::needs::{memory_bytes, sector_disk_bytes};
+use super::needs::memory_bytes;
 
 /// The needs of stages are rounded, and a machine of 2 TiB tells of 1.96: so many hundredths more
 /// than there is are let pass.
@@ -35,7 +35,7 @@ pub fn demand(processors: &Processors, proof: SealProof) -> Demand {
     order.sort_by_key(|idx| std::cmp::Reverse(memory_bytes(entries[*idx].stage, proof)));
     let mut limits: BTreeMap<Stage, usize> = processors.limitation.concurrent.clone();
     let mut locks = processors.ext_locks.clone();
-    let mut sectors = sectors_in_flight(processors);
+    let mut sectors = processors.scheduling.sectors_in_flight.set();
     let mut demand = Demand { tasks: vec![0; entries.len()], unbounded: Vec::new() };
     for idx in order {
         let entry = &entries[idx];
@@ -82,14 +82,6 @@ impl Demand {
         let tasks = tasks.filter(|(_, _, bytes)| *bytes > 0);
         let tasks = tasks.map(|(stage, n, bytes)| format!("{n} {stage} of {}", size::shown(bytes)));
         tasks.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// The bound that the configuration sets. The default follows from the tasks, and bounds none.
-fn sectors_in_flight(processors: &Processors) -> Option<usize> {
-    match processors.scheduling.sectors_in_flight {
-        Cap::AtMost(sectors) => Some(sectors),
-        Cap::Auto | Cap::Unbounded => None,
     }
 }
 
@@ -191,12 +183,12 @@ fn check_disk(
     found: &mut Diagnostics,
 ) {
     let pc1 = demand.by_stage(processors).get(&Stage::Pc1).copied();
-    let sectors = sectors_in_flight(processors).or(pc1);
+    let sectors = processors.scheduling.sectors_in_flight.set().or(pc1);
     let (Some(sectors), Some(disks)) = (sectors, &hardware.disks) else { return };
     let Some(entry) = first_of(processors, Stage::Pc1) else { return };
     let free = disks.iter().map(|disk| disk.free_bytes.unwrap_or(disk.size_bytes));
     let free = free.fold(0, u64::saturating_add);
-    let each = sector_disk_bytes(proof);
+    let each = room_bytes(proof);
     let needed = each.saturating_mul(u64::try_from(sectors).unwrap_or(u64::MAX));
     if fits(needed, free) {
         return;

@@ -30,6 +30,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::failure::Failure;
+use crate::supervisor::guardian::{self, Worker};
 
 /// Exit codes of `sealpipe`.
 pub mod exit {
@@ -71,6 +72,13 @@ enum Command {
     Verify(verify::VerifyArgs),
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
+    /// Watch over the processes of a worker; it starts this by itself
+    #[command(hide = true)]
+    Guardian {
+        /// The worker
+        #[arg(long)]
+        worker: Worker,
+    },
     Run(run::RunArgs),
     Submit(Box<submit::SubmitArgs>),
     Status(status::StatusArgs),
@@ -104,6 +112,9 @@ pub fn main() -> ExitCode {
             check::run(&args, &dir, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
+        Command::Guardian { worker } => guardian::watch(worker)
+            .map(|()| exit::OK)
+            .map_err(|error| Failure::new(format!("cannot watch: {error}"))),
         Command::Run(args) => run::run(args),
         Command::Submit(args) => submit::run(*args),
         Command::Status(args) => status::run(args),

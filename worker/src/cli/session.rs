@@ -10,9 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, worker_dir};
 use crate::{
-    config::{self, Config, Severity},
+    config::{self, Config, Entry, Severity},
     event::{Event, Observer},
     fleet::{Fleet, Patience},
+    supervisor,
 };
 
 /// Reads a configuration and shows what is to be said about it.
@@ -40,6 +41,7 @@ where
     // Dropping the runtime drops every child, which kills its process group.
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(cannot)?;
+        supervisor::prepare(config.processors.entries.iter().any(Entry::wants_group), observer);
         let patience = Patience::UntilGivenUp;
         let fleet = Fleet::new(&config.processors, &worker_dir, observer, patience);
         let working = async {

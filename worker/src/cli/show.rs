@@ -259,6 +259,16 @@ impl Show {
                 let device = device.as_ref().map(|d| format!(" on the {d}")).unwrap_or_default();
                 self.stage_line(&format!("{processor}: {identity}{device}, pid {pid}"));
             }
+            Event::ProcessorMisplaced { processor, pid, mismatch } => {
+                self.line(&format!("warning: {processor} (pid {pid}) is misplaced: {mismatch}"));
+            }
+            Event::ControlGroups { dir: Some(dir), .. } => {
+                self.stage_line(&format!("control groups: below {}", dir.display()));
+            }
+            Event::ControlGroups { reason, .. } => {
+                let why = reason.as_deref().unwrap_or_default();
+                self.stage_line(&format!("no control groups, cpus by affinity: {why}"));
+            }
             Event::ProcessorDied { processor, pid, reason, last_words } => {
                 self.line(&format!("warning: {processor} (pid {pid}) is gone: {reason}"));
                 for line in last_words {

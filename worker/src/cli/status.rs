@@ -17,6 +17,7 @@ use super::{
     table::{short, span, table},
     verify::write_out,
 };
+use crate::supervisor::Placed;
 use crate::{
     control::{
         GetStatus, StatusParams,
@@ -180,7 +181,9 @@ fn remark(processor: &ProcessorStatus) -> String {
         1 => ", restarted once".to_owned(),
         n => format!(", restarted {n} times"),
     };
-    format!("{}{device}{restarts}", processor.program)
+    let placed = processor.placed.as_ref().filter(|placed| **placed != Placed::Nothing);
+    let placed = placed.map(|placed| format!(", {placed}")).unwrap_or_default();
+    format!("{}{device}{placed}{restarts}", processor.program)
 }
 
 fn locks(locks: &[LockStatus], now: u64) -> String {

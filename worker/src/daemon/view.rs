@@ -94,6 +94,7 @@ fn machinery(fleet: FleetStatus, now: u64) -> (Vec<ProcessorStatus>, Vec<LockSta
         since_ms: now.saturating_sub(processor.state_ms),
         pid: processor.pid,
         device: processor.device,
+        placed: processor.placed,
         running: processor.running.into_iter().map(task).collect(),
         slots: processor.slots,
         restarts: processor.restarts,

@@ -20,6 +20,7 @@ use super::{
     connection::{Condemned, Connection, Dialect},
     handshake::{self, Started},
     lifecycle::{self, Life, Lifecycle},
+    placed::Watch,
     processor::{Command, Ready, Shared, State},
     program_files::ProgramFiles,
 };
@@ -165,9 +166,11 @@ impl Care {
             max_concurrent: offer.max_concurrent,
             device: offer.device.clone(),
             implied: self.id.index.is_none(),
+            placed: child.placed().clone(),
         });
-        let since = Instant::now();
-        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid }));
+        let _watch = Watch::over(child.pid(), &self.shared.spec(), self.observer.clone());
+        let (since, placed) = (Instant::now(), child.placed().clone());
+        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid, placed }));
         // It may have been changed while the process was starting.
         link.tune(&self.shared.spec());
         let reason = loop {
@@ -191,6 +194,8 @@ impl Care {
                 }
             }
         };
+        // It takes no task any more, however long it takes to clean up after it.
+        self.shared.set(State::Restarting);
         child.kill().await;
         let last_words = child.last_words().await;
         self.observer.tell(&Event::ProcessorDied {

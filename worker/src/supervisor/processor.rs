@@ -17,6 +17,7 @@ use super::{
     ProcessorId, ProcessorSpec, StartError,
     care::Care,
     connection::{Condemned, Connection},
+    placed::Placed,
     program_files::ProgramFiles,
 };
 use crate::event::Observer;
@@ -61,6 +62,8 @@ pub struct Ready {
     pub offer: StageOffer,
     /// Its process id.
     pub pid: i32,
+    /// What holds it to its cpus.
+    pub placed: Placed,
 }
 
 /// How an entry has fared so far.

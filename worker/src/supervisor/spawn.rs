@@ -3,7 +3,7 @@
 //! What happens between fork and exec, and nothing else.
 #![expect(unsafe_code, reason = "only `pre_exec` reaches the child before exec")]
 
-use std::io;
+use std::{fs::File, io};
 
 use rustix::{
     process::{Pid, Signal, getppid, set_parent_process_death_signal},
@@ -11,6 +11,17 @@ use rustix::{
 };
 use sealpipe_protocol::{method::MemoryPolicy, placement::set_memory_policy};
 use tokio::process::Command;
+
+/// Has the child enter a control group, whose `cgroup.procs` is open for writing, before anything
+/// else that is set up after this.
+pub fn enter_group(command: &mut Command, group: File) {
+    // Whoever writes 0 goes there itself.
+    let enter = move || rustix::io::write(&group, b"0").map(drop).map_err(io::Error::from);
+    // SAFETY: the closure runs in the forked child, where only async-signal-safe functions may be
+    // called: it makes one plain system call on a descriptor moved into it, allocates nothing, takes
+    // no lock, and its error is a raw number.
+    unsafe { command.pre_exec(enter) };
+}
 
 /// Has the kernel send SIGTERM to the child when the worker dies, so that even a processor that
 /// does not look at its stdin ends; and pins it to `cpus` and the memory of `node` where the worker

@@ -10,7 +10,7 @@ use sealpipe_protocol::{
 };
 
 use crate::config::{
-    Device, Entry, Pinning, Program,
+    DEFAULT_GROUP, Device, Entry, Pinning, Program,
     entry::{
         CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
         DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
@@ -56,6 +56,10 @@ pub struct ProcessorSpec {
     pub placement: Placement,
     /// Who pins it.
     pub pinning: Pinning,
+    /// The control group that its own lies in, where there are any.
+    pub control_group: String,
+    /// Its share of the cpus' time beside other control groups.
+    pub cpu_weight: Option<u32>,
     /// What it has to compute on; `None` when any will do.
     pub device: Option<Device>,
     /// The entry's own bound on tasks at a time.
@@ -94,6 +98,8 @@ impl ProcessorSpec {
                 gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
             },
             pinning: entry.pinning,
+            control_group: entry.cgroup_group.clone(),
+            cpu_weight: entry.cgroup_weight,
             device: program::device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
@@ -116,6 +122,8 @@ impl ProcessorSpec {
             stable_wait: DEFAULT_STABLE_WAIT,
             placement: Placement::default(),
             pinning: Pinning::default(),
+            control_group: DEFAULT_GROUP.to_owned(),
+            cpu_weight: None,
             device: None,
             concurrent: None,
             locks: Vec::new(),

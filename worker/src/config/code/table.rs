@@ -82,6 +82,9 @@ codes! {
     TooMany = "SP214" Error "too many of something",
         "A configuration has at most 256 entries, each of them a process, and an entry at most 64 locks. More are a slip, and would take long to compare.",
         "Let one entry run several tasks with `concurrent` instead.";
+    GroupName = "SP215" Warning "name of no control group",
+        "The name of a control group has letters, digits, `-`, `_` and `.`, does not begin as the kernel's own files do, and is not that of the worker's group. This one is not taken.",
+        "Write a plain name, or remove the line for the default, `vc-worker`.";
 
     NoTopology = "SP301" Error "the machine is not known",
         "hwloc could not look at this machine, or did not understand the one that is described by `--topology` or the environment.",
@@ -166,7 +169,7 @@ codes! {
         "The pc1 tasks that prefer a node need more memory than it has. The rest comes from other nodes, and is slower.",
         "Spread pc1 over the nodes, an entry for each.";
     Disk = "SP704" Warning "not enough disk",
-        "The sectors that may be under way need more room than all disks have free. Counted are 485 GiB for a sector of 32 GiB until it is sealed, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
+        "The sectors that may be under way need more room than all disks have free. Counted are 549 GiB for a sector of 32 GiB, what the worker wants to be free before it begins one, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
         "Set `sectors_in_flight`, or lower pc1's `concurrent`.";
 
     NoProgram = "SP801" Error "no such program",
