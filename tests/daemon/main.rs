@@ -4,6 +4,7 @@
 
 mod clients;
 mod death;
+mod disks;
 mod errors;
 mod hand;
 mod many;

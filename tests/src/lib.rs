@@ -8,6 +8,7 @@
 
 mod bench;
 pub mod control;
+pub mod disk;
 mod journal;
 mod process;
 pub mod random;

@@ -172,9 +172,10 @@ impl Storm {
                 self.kill_in_write(world)
             }
             Harm::Disk => {
-                world.fill();
+                let Some(disk) = &world.disk else { return false };
+                disk.fill();
                 sleep(FULL);
-                world.free();
+                disk.free();
                 true
             }
             Harm::Wedge => self.wedge(world),
@@ -275,7 +276,7 @@ impl Storm {
 
 /// The harm that can be done here.
 fn possible(world: &World) -> Vec<Harm> {
-    ALL.into_iter().filter(|harm| *harm != Harm::Disk || world.has_disk).collect()
+    ALL.into_iter().filter(|harm| *harm != Harm::Disk || world.disk.is_some()).collect()
 }
 
 /// A try of a stage that runs: its sector, its number, its processor and the process.

@@ -2,21 +2,16 @@
 
 //! What the storm comes over: a daemon, its processors, and a disk for its sectors.
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::PathBuf,
-    process::Command,
-};
+use std::path::PathBuf;
 
-use sealpipe_tests::{Bench, Process, program, root, site::Site};
+use sealpipe_tests::{Bench, Process, disk::Disk, program, root, site::Site};
 use serde_json::{Value, json};
 
 /// Runs of `echo` in each demonstration.
 pub const STEPS: u64 = 2;
 
 /// Size of the disk of the sectors: what may be under way needs a part of it, and what is done stays.
-const DISK: &str = "size=6g";
+const DISK: &str = "6g";
 
 /// The processors. Two of them share each lock; what stands still or is silent is soon found.
 pub fn config() -> String {
@@ -34,7 +29,7 @@ pub fn config() -> String {
             "[[processors.echo]]\nbin = \"{bin}\"\n{more}locks = [\"bus\"]\nconcurrent = 4\n{care}\n"
         )
     };
-    let mut config = "[processors.scheduling]\nsectors_in_flight = 8\n\n\
+    let mut config = "[processors.scheduling]\nsectors_in_flight = 60\n\n\
                       [processors.ext_locks]\ngpu = 1\nbus = 5\n\n"
         .to_owned();
     config += &entry("pc1", "concurrent = 1\n");
@@ -52,10 +47,10 @@ pub const LOCKS: [(&str, usize, [&str; 2]); 2] =
 
 /// The world.
 pub struct World {
+    /// The disk of the sectors, if they can have one of their own; gone before the directory is.
+    pub disk: Option<Disk>,
     /// The daemon.
     pub site: Site,
-    /// Whether the sectors have a disk of their own, which may be filled.
-    pub has_disk: bool,
     /// Sectors that are submitted.
     pub sectors: u64,
     /// Demonstrations that are.
@@ -66,17 +61,9 @@ impl World {
     /// A daemon to which everything is submitted.
     pub fn begin(sectors: u64, echoes: u64) -> Self {
         let bench = Bench::new();
-        let disk = bench.path("disk");
-        fs::create_dir(&disk).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&disk);
-        let has_disk = mount.output().is_ok_and(|output| output.status.success());
-        if !has_disk {
-            assert!(std::env::var_os("REQUIRE_MOUNT").is_none(), "no tmpfs can be mounted");
-            eprintln!("SKIPPED: no tmpfs can be mounted here (not root?), so no disk is full");
-        }
+        let disk = Disk::mount(&bench, "disk", DISK);
         let site = Site::start_in(bench, &config());
-        let world = Self { site, has_disk, sectors, echoes };
+        let world = Self { site, disk, sectors, echoes };
         world.submit();
         world
     }
@@ -117,18 +104,6 @@ impl World {
         self.site.bench.path(&format!("disk/t01000-{number}"))
     }
 
-    /// Fills the disk of the sectors.
-    pub fn fill(&self) {
-        let mut file = File::create(self.site.bench.path("disk/other")).unwrap();
-        while file.write_all(&[0; 1 << 20]).is_ok() {}
-        while file.write_all(&[0]).is_ok() {}
-    }
-
-    /// Gives the room back.
-    pub fn free(&self) {
-        let _ = fs::remove_file(self.site.bench.path("disk/other"));
-    }
-
     /// The processes that the daemon has started, and theirs.
     pub fn processors(&self) -> (Vec<Process>, Vec<Process>) {
         let daemon = self.site.pid();
@@ -149,20 +124,7 @@ impl World {
 
     /// Ends the world, and looks that nothing is left of it.
     pub fn end(mut self) {
-        let disk = self.site.bench.path("disk");
         self.site.terminate();
-        if self.has_disk {
-            let _ = Command::new("umount").arg("-l").arg(disk).status();
-        }
         self.site.bench.check_nothing_is_left();
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        // After a failure the disk is still there.
-        if std::thread::panicking() && self.has_disk {
-            let _ = Command::new("umount").arg("-l").arg(self.site.bench.path("disk")).status();
-        }
     }
 }
