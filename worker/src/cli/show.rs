@@ -262,6 +262,7 @@ impl Show {
             Event::ProcessorMisplaced { processor, pid, mismatch } => {
                 self.line(&format!("warning: {processor} (pid {pid}) is misplaced: {mismatch}"));
             }
+            Event::ControlGroups { wanted: false, .. } => {}
             Event::ControlGroups { dir: Some(dir), .. } => {
                 self.stage_line(&format!("control groups: below {}", dir.display()));
             }
