@@ -35,6 +35,7 @@ pub use self::{
     reload::{Changed, Draining, Reload, ReloadError},
     slot::{Journey, Slot},
     status::FleetStatus,
+    swap::{is_counted, rules},
 };
 use crate::{
     config::Processors,
