@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test vm build setup lint schemas fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -31,12 +31,20 @@ vm: build ## placement on two NUMA nodes, in a virtual machine without hardware 
 	@tools/vm $(TARGET)/vm
 	REQUIRE_VM=1 $(CARGO) test --release --locked -p sealpipe-tests --test vm -- --nocapture
 
+chaos: build ## kills, wedged processes and full disks at random for half an hour and more: the full storm
+	SEALPIPE_CHAOS_KILLS=$(or $(KILLS),10) $(CARGO) test --release --locked -p sealpipe-tests --test chaos -- --nocapture
+	SEALPIPE_STORM_SECTORS=40 SEALPIPE_STORM_ECHOES=500 SEALPIPE_STORM_STRIKES=$(or $(KILLS),10) \
+	  $(CARGO) test --release --locked -p sealpipe-tests --test storm -- --nocapture
+
 lint: setup ## formatting and clippy
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 schemas: setup ## write schemas/ anew from the types
 	UPDATE_SCHEMAS=1 $(CARGO) test --release -p sealpipe-protocol --test schemas
+
+docs: setup ## write the tables and pictures of docs/ anew from the simulator
+	UPDATE_DOCS=1 $(CARGO) test --release --locked -p sealpipe-worker --test allocation
 
 fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
 	protocol/fuzz/run

@@ -11,10 +11,9 @@ use std::{
 use sealpipe_tests::{
     Process,
     control::{Control, request},
+    site::{Site, moody},
 };
 use serde_json::{Value, json};
-
-use crate::site::{Site, moody};
 
 fn connect(site: &Site) -> Control {
     Control::connect(&site.socket()).unwrap()

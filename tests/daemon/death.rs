@@ -5,9 +5,7 @@
 use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 use rustix::process::Signal;
-use sealpipe_tests::{Vector, text};
-
-use crate::site::Site;
+use sealpipe_tests::{Vector, site::Site, text};
 
 const STAGES: [&str; 5] = ["add_pieces", "tree_d", "pc1", "pc2", "c1"];
 

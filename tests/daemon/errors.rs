@@ -2,10 +2,11 @@
 
 //! What a processor's error does: to the task, to the sector, to the processor.
 
-use sealpipe_tests::text;
+use sealpipe_tests::{
+    site::{Site, moody},
+    text,
+};
 use serde_json::Value;
-
-use crate::site::{Site, moody};
 
 fn processor(site: &Site, name: &str) -> Value {
     let status = site.status();

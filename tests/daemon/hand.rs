@@ -3,8 +3,7 @@
 //! A person's hand: pause, resume, cancel, retry, drain, and how a daemon is told to end.
 
 use rustix::process::Signal;
-
-use crate::site::{Site, hex, moody};
+use sealpipe_tests::site::{Site, hex, moody};
 
 const LONG: &str = "submit --echo --ticks 100000 --interval 20ms --name";
 

@@ -4,11 +4,11 @@
 
 mod clients;
 mod death;
+mod disks;
 mod errors;
 mod hand;
 mod many;
 mod orders;
 mod randomness;
-mod site;
 mod swap;
 mod tour;

@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sealpipe_tests::{Process, control::Control};
+use sealpipe_tests::{
+    Process,
+    control::Control,
+    site::{Site, moody},
+};
 use serde_json::json;
-
-use crate::site::{Site, moody};
 
 /// What the daemon may take of memory.
 const MAX_BYTES: u64 = 100 << 20;

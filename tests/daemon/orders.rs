@@ -4,9 +4,10 @@
 
 use std::fs;
 
-use sealpipe_tests::{Bench, Vector};
-
-use crate::site::{Site, moody};
+use sealpipe_tests::{
+    Bench, Vector,
+    site::{Site, moody},
+};
 
 #[test]
 fn sectors_and_demonstrations_are_worked_on_to_their_end() {

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use crate::site::{Site, hex, shown};
+use sealpipe_tests::site::{Site, hex, shown};
 
 #[test]
 fn a_seed_is_waited_for_through_the_death_of_the_daemon() {

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use sealpipe_tests::text;
-
-use crate::site::{Site, moody, reference};
+use sealpipe_tests::{
+    site::{Site, moody, reference},
+    text,
+};
 
 /// How often pc2 is replaced.
 const SWAPS: usize = 10;

@@ -4,10 +4,9 @@
 
 use sealpipe_tests::{
     program,
+    site::Site,
     tour::{Step, steps, unvarying},
 };
-
-use crate::site::Site;
 
 #[test]
 fn the_tour_of_the_documentation_is_true() {

@@ -8,9 +8,12 @@
 
 mod bench;
 pub mod control;
+pub mod disk;
 mod journal;
 mod process;
+pub mod random;
 mod run;
+pub mod site;
 pub mod tour;
 mod vector;
 

@@ -77,6 +77,8 @@ pub enum Event {
         delay_ms: u64,
         reason: String,
     },
+    /// It did not, and is not tried again.
+    StageFailed { sector: String, stage: Stage, attempt: u32, pid: Option<i32>, reason: String },
     /// What an earlier run had done already.
     StageSkipped { sector: String, stage: Stage },
     /// Parameters for a test size are being made.
@@ -121,6 +123,7 @@ impl Event {
             | Self::StageProgress { sector, .. }
             | Self::StageFinished { sector, .. }
             | Self::StageRetried { sector, .. }
+            | Self::StageFailed { sector, .. }
             | Self::StageSkipped { sector, .. }
             | Self::SectorMoved { sector, .. }
             | Self::Asked { sector, .. } => Some(sector),

@@ -17,4 +17,5 @@ pub mod hardware;
 mod journal;
 pub mod pipeline;
 pub mod scheduler;
+pub mod simulate;
 pub mod supervisor;

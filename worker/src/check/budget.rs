@@ -9,9 +9,10 @@ use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use crate::{
     config::{Code, Diagnostics, Entry, Processors},
     hardware::{Hardware, size},
+    pipeline::layout::room_bytes,
 };
 
-use super::needs::{memory_bytes, sector_disk_bytes};
+use super::needs::memory_bytes;
 
 /// The needs of stages are rounded, and a machine of 2 TiB tells of 1.96: so many hundredths more
 /// than there is are let pass.
@@ -187,7 +188,7 @@ fn check_disk(
     let Some(entry) = first_of(processors, Stage::Pc1) else { return };
     let free = disks.iter().map(|disk| disk.free_bytes.unwrap_or(disk.size_bytes));
     let free = free.fold(0, u64::saturating_add);
-    let each = sector_disk_bytes(proof);
+    let each = room_bytes(proof);
     let needed = each.saturating_mul(u64::try_from(sectors).unwrap_or(u64::MAX));
     if fits(needed, free) {
         return;

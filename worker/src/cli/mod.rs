@@ -17,6 +17,7 @@ mod run;
 mod seal;
 mod session;
 mod show;
+mod simulate;
 mod status;
 mod steer;
 mod submit;
@@ -58,7 +59,8 @@ Examples:
   sealpipe run --config worker.toml                          work on what is submitted, for months
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
   sealpipe status --watch                                    what it does
-  sealpipe hwinfo                                            what this machine has")]
+  sealpipe hwinfo                                            what this machine has
+  sealpipe simulate worker.toml                              what it seals in a month, and why")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -89,6 +91,7 @@ enum Command {
     Drain(drain::DrainArgs),
     Reload(reload::ReloadArgs),
     Hwinfo(hwinfo::HwinfoArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => drain::run(args),
         Command::Reload(args) => reload::run(args),
         Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

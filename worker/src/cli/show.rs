@@ -180,6 +180,8 @@ impl Show {
                     seconds(*delay_ms)
                 ));
             }
+            // What failed for good is said where it ends.
+            Event::StageFailed { sector, stage, .. } => self.end_bar(&key(sector, *stage)),
             Event::StageSkipped { sector, stage } => {
                 self.detail_line(&format!("{} was done before", title(sector, *stage)));
             }

@@ -14,14 +14,17 @@ use super::{
     Failure,
     daemon::{SocketArgs, json, with_daemon},
     exit,
-    table::{bytes, short, span, table},
+    table::{short, span, table},
     verify::write_out,
 };
-use crate::control::{
-    GetStatus, StatusParams,
-    status::{DaemonStatus, LockStatus, ProcessorStatus, SectorStatus, Status, TaskStatus},
-};
 use crate::supervisor::Placed;
+use crate::{
+    control::{
+        GetStatus, StatusParams,
+        status::{DaemonStatus, LockStatus, ProcessorStatus, SectorStatus, Status, TaskStatus},
+    },
+    hardware::size::shown,
+};
 
 /// The longest remark in a table, in characters.
 const MAX_REMARK_CHARS: usize = 100;
@@ -204,7 +207,7 @@ fn locks(locks: &[LockStatus], now: u64) -> String {
 
 fn disks(status: &Status) -> String {
     let row = |disk: &crate::control::status::DiskStatus| {
-        [disk.path.display().to_string(), bytes(disk.free_bytes), bytes(disk.promised_bytes)]
+        [disk.path.display().to_string(), shown(disk.free_bytes), shown(disk.promised_bytes)]
     };
     let rows: Vec<_> = status.disks.iter().map(row).collect();
     table(["DISK OF", "FREE", "PROMISED"], &rows)

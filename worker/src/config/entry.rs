@@ -25,12 +25,12 @@ pub const DEFAULT_STALLED_AFTER: Duration = Duration::from_secs(180);
 /// slowest machine that the proofs run on.
 pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// Most locks of an entry: nobody has more kinds of things that tasks could share.
+pub const MAX_LOCKS: usize = 64;
+
 /// How long the progress of a task may stand still before it is reported: three times what the longest
 /// step of any stage takes on the network's reference machines.
 pub const DEFAULT_STALL_REPORT_AFTER: Duration = Duration::from_secs(10 * 60);
-
-/// Most locks of an entry: nobody has more kinds of things that tasks could share.
-pub const MAX_LOCKS: usize = 64;
 
 /// The environment variable that chooses GPUs.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
@@ -196,9 +196,7 @@ pub(super) fn read(
             "args" => entry.args = read_args(&field, found),
             "stable_wait" => read_time(&mut entry.stable_wait, &field, found),
             "stalled_after" => read_time(&mut entry.stalled_after, &field, found),
-            "stall_report_after" => {
-                read_time(&mut entry.stall_report_after, &field, found);
-            }
+            "stall_report_after" => read_time(&mut entry.stall_report_after, &field, found),
             "stuck_after" => read_time(&mut entry.stuck_after, &field, found),
             "cgroup" => placement::read_cgroup(&mut entry, &field, found),
             "numa_preferred" => placement::read_numa_preferred(&mut entry, &field, found),

@@ -161,6 +161,7 @@ impl<'a> Errand<'a> {
             let mut owner = EchoOwner { errand: &mut *self, payload: &job.params.payload };
             let answer = run_task(&driver, &task, None, &mut owner).await?;
             self.finishes(stage).await?;
+            // Before its place is given back with the answer.
             self.desk.tell(&Event::StageFinished {
                 sector: self.name.to_owned(),
                 stage,

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// What the scheduler has to know of a configuration.
-pub(super) fn rules(config: &Processors) -> Rules {
+pub fn rules(config: &Processors) -> Rules {
     let limits = Stage::ALL.iter().map(|stage| {
         let concurrent = config.limitation.concurrent.get(stage).copied();
         let staggered = config.limitation.staggered.get(stage).copied();
@@ -48,18 +48,22 @@ pub(super) fn specs(config: &Processors, worker_dir: &Path) -> Vec<ProcessorSpec
     configured.chain(implied).collect()
 }
 
-/// A processor as the scheduler sees it. Of the stages without an entry only those count for the cap
-/// on sectors in flight in which a sector spends its time.
+/// Whether a processor's slots count for the cap on sectors in flight. Of the stages without an entry
+/// only those do in which a sector spends its time.
+pub fn is_counted(stage: Stage, has_entry: bool) -> bool {
+    has_entry || matches!(stage, Stage::Pc1 | Stage::Pc2 | Stage::C2)
+}
+
+/// A processor as the scheduler sees it.
 pub(super) fn place(spec: &ProcessorSpec, rank: usize, capacity: usize) -> Place {
     let stage = spec.id.stage;
-    let is_long = matches!(stage, Stage::Pc1 | Stage::Pc2 | Stage::C2);
     Place {
         stage,
         rank,
         capacity,
         locks: spec.locks.iter().cloned().collect(),
         weight: spec.weight,
-        is_counted: spec.id.index.is_some() || is_long,
+        is_counted: is_counted(stage, spec.id.index.is_some()),
     }
 }
 
@@ -76,12 +80,12 @@ fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
         return Fate::Start(None);
     };
     let old = processor.spec();
-    if *old == *spec {
-        Fate::Keep(place)
-    } else if old.is_same_process(spec) {
-        Fate::Tune(place, old.differences(spec))
-    } else {
+    if !old.is_same_process(spec) || processor.is_outdated() {
         Fate::Start(Some(place))
+    } else if *old == *spec {
+        Fate::Keep(place)
+    } else {
+        Fate::Tune(place, old.differences(spec))
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     lifecycle::{self, Life, Lifecycle},
     placed::Watch,
     processor::{Command, Ready, Shared, State},
+    program_files::ProgramFiles,
 };
 use crate::event::{Event, Observer, millis};
 
@@ -84,6 +85,7 @@ impl Care {
         loop {
             self.shared.set(State::Starting);
             let spec = self.shared.spec();
+            self.shared.starts_from(ProgramFiles::of(&spec.program));
             let started = tokio::select! {
                 started = handshake::start(&spec, &mut dialect, &self.observer) => started,
                 // Dropping the half-started child kills it.

@@ -20,6 +20,7 @@ mod observed;
 mod placed;
 mod process_table;
 mod processor;
+mod program_files;
 pub(crate) mod spawn;
 pub mod spec;
 mod stall;

@@ -15,6 +15,7 @@ use crate::config::{
         CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
         DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
     },
+    program,
 };
 
 /// How long a processor may take to stop, unless it is killed.
@@ -99,7 +100,7 @@ impl ProcessorSpec {
             pinning: entry.pinning,
             control_group: entry.cgroup_group.clone(),
             cpu_weight: entry.cgroup_weight,
-            device: device(entry),
+            device: program::device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             weight: entry.weight,
@@ -175,12 +176,4 @@ impl ProcessorSpec {
         compare("grace", time(self.grace), time(other.grace));
         found
     }
-}
-
-/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
-/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
-/// chosen its device.
-fn device(entry: &Entry) -> Option<Device> {
-    let ours = entry.bin.is_none() && matches!(entry.stage, Stage::Pc2 | Stage::C2);
-    entry.device.or(ours.then_some(Device::Cuda))
 }

@@ -148,7 +148,7 @@ codes! {
         "Remove the key for no limit, or write at least 1.";
     NoSectors = "SP603" Error "no sector may begin",
         "With `sectors_in_flight = 0` no sector ever begins, and no stage runs.",
-        "Remove the key, or write at least 1.";
+        "Remove the key for the default, write at least 1, or write `\"unbounded\"`.";
     LimitAbove = "SP604" Note "limit above the slots",
         "The stage's limit is more than all of its entries can run at once, so that it has no effect.",
         "Nothing, or raise `concurrent` of the entries.";
@@ -156,7 +156,7 @@ codes! {
         "The entries of the stage could run more tasks at once than its limit allows. Some slots always stay empty.",
         "Nothing, or raise the limit.";
     Unbounded = "SP606" Note "pc1 without a bound",
-        "Nothing says how many pc1 tasks may run at once: neither a limit, nor `concurrent`, nor a lock, nor a bound on sectors in flight. Each takes twice a sector's size of memory.",
+        "Nothing that is written says how many pc1 tasks may run at once: neither a limit, nor `concurrent`, nor a lock, nor a number of sectors in flight. Each takes twice a sector's size of memory.",
         "Write `concurrent` beside the entry.";
 
     Memory = "SP701" Warning "not enough memory",
@@ -169,7 +169,7 @@ codes! {
         "The pc1 tasks that prefer a node need more memory than it has. The rest comes from other nodes, and is slower.",
         "Spread pc1 over the nodes, an entry for each.";
     Disk = "SP704" Warning "not enough disk",
-        "The sectors that may be under way need more room than all disks have free. Counted are 485 GiB for a sector of 32 GiB until it is sealed, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
+        "The sectors that may be under way need more room than all disks have free. Counted are 549 GiB for a sector of 32 GiB, what the worker wants to be free before it begins one, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
         "Set `sectors_in_flight`, or lower pc1's `concurrent`.";
 
     NoProgram = "SP801" Error "no such program",
@@ -181,4 +181,7 @@ codes! {
     NoParameters = "SP803" Warning "no Groth16 parameters",
         "c2 needs the network's parameters of the sector size, and the directory where filecoin-proofs looks lacks them. It would be found out only when a sector has come that far.",
         "Fetch them (`lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' `paramfetch`), and point `FIL_PROOFS_PARAMETER_CACHE` at their directory.";
+    CpuProgram = "SP804" Error "a program without a GPU",
+        "An entry of pc2 or c2 means a GPU unless it says otherwise, and the program that serves it computes on the cpu only. The entry would not start: nothing falls back to the cpu in silence.",
+        "Say `device = \"cpu\"`, install the program that computes on a GPU beside the worker, or name one with `bin`.";
 }

@@ -10,14 +10,16 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, Ended, Journal, LIMIT, Run, program, root};
 use serde_json::Value;
+
+use crate::{Bench, Ended, Journal, LIMIT, Run, program, root};
 
 /// How often a state is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A daemon, or none between two of them.
 pub struct Site {
+    /// Its directory and processes.
     pub bench: Bench,
     daemon: Option<Run>,
 }
@@ -26,7 +28,12 @@ impl Site {
     /// A daemon with a configuration.
     #[track_caller]
     pub fn start(config: &str) -> Self {
-        let bench = Bench::new();
+        Self::start_in(Bench::new(), config)
+    }
+
+    /// A daemon with a configuration, in a directory that is there.
+    #[track_caller]
+    pub fn start_in(bench: Bench, config: &str) -> Self {
         bench.write("worker.toml", config);
         let mut site = Self { bench, daemon: None };
         site.begin();
@@ -92,11 +99,17 @@ impl Site {
         self.daemon.take().expect("a daemon runs").end()
     }
 
+    /// Ends the daemon as a service manager does.
+    #[track_caller]
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        self.end().ok();
+    }
+
     /// Ends the daemon as a service manager does, and checks that nothing is left.
     #[track_caller]
     pub fn stop(mut self) {
-        self.signal(Signal::TERM);
-        self.end().ok();
+        self.terminate();
         self.bench.check_nothing_is_left();
     }
 

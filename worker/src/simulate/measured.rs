@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A profile from sectors that this worker has sealed.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sealpipe_protocol::Stage;
+
+use super::profile::Profile;
+use crate::pipeline::record::Record;
+
+/// The mean durations of the stages of some sectors; what none of them tells is as in `base`.
+/// Stages that were tried more than once or went on from a checkpoint are left out, because only
+/// their last part is known.
+///
+/// # Errors
+/// There is nothing to learn, or the sectors are of different sizes.
+pub fn measured(records: &[Record], base: Profile) -> Result<Profile, String> {
+    let first = records.first().ok_or("no sector was given")?;
+    let size = first.sector.proof.size_name();
+    if let Some(other) = records.iter().find(|record| record.sector.proof.size_name() != size) {
+        let other = other.sector.proof.size_name();
+        return Err(format!("sectors of {size} and of {other} are not to be mixed"));
+    }
+    let mut times: BTreeMap<Stage, Vec<Duration>> = BTreeMap::new();
+    for (stage, went) in records.iter().flat_map(|record| &record.stages) {
+        let whole = went.attempts == 1 && went.resumed_from.is_none();
+        if whole && *stage != Stage::Unseal {
+            times.entry(*stage).or_default().push(Duration::from_millis(went.elapsed_ms));
+        }
+    }
+    if times.is_empty() {
+        return Err("no stage of these sectors went through at the first try".to_owned());
+    }
+    let n = records.len();
+    let mut profile =
+        Profile { size: size.to_owned(), name: format!("{size}, measured on {n} sectors"), ..base };
+    for (stage, times) in times {
+        let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
+        let mean = times.iter().sum::<Duration>() / count;
+        profile.stages.entry(stage).or_default().takes = mean;
+    }
+    profile.check()
+}
