@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test vm build setup lint schemas docs fuzz bench-pipe bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -31,6 +31,11 @@ vm: build ## placement on two NUMA nodes, in a virtual machine without hardware 
 	@tools/vm $(TARGET)/vm
 	REQUIRE_VM=1 $(CARGO) test --release --locked -p sealpipe-tests --test vm -- --nocapture
 
+chaos: build ## kills, wedged processes and full disks at random for half an hour and more: the full storm
+	SEALPIPE_CHAOS_KILLS=$(or $(KILLS),10) $(CARGO) test --release --locked -p sealpipe-tests --test chaos -- --nocapture
+	SEALPIPE_STORM_SECTORS=40 SEALPIPE_STORM_ECHOES=500 SEALPIPE_STORM_STRIKES=$(or $(KILLS),10) \
+	  $(CARGO) test --release --locked -p sealpipe-tests --test storm -- --nocapture
+
 lint: setup ## formatting and clippy
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
@@ -46,6 +51,10 @@ fuzz: setup ## fuzz the protocol's codec, messages and peer for ten minutes
 
 bench-pipe: setup ## the pipe's speed against a plain copy
 	$(CARGO) run --release --locked -p sealpipe-protocol --example pipe_bench
+
+bench-daemon: build ## a daemon with 1,000 sectors queued: how fast it answers, how much memory it takes
+	$(CARGO) run --release --locked -p sealpipe-tests --example daemon_bench
+	$(CARGO) run --release --locked -p sealpipe-worker --example scheduler_bench
 
 bench-pc1: setup ## labelling against filecoin-proofs, both built for this cpu; BENCH_PC1="16 24" in lg of nodes
 	RUSTFLAGS="-C target-cpu=native" $(CARGO) build --release --locked --target-dir $(TARGET)/native -p sealpipe-pc1 --example bench

@@ -6,10 +6,9 @@
 //! `SEALPIPE_CHAOS_KILLS` is the number of kills that have to hit each stage for each kind of
 //! process, and `SEALPIPE_CHAOS_SEED` repeats a run's random numbers.
 
-mod random;
 mod siege;
 
-use sealpipe_tests::Process;
+use sealpipe_tests::{Process, random};
 
 use self::siege::{Siege, Victim};
 

@@ -13,10 +13,10 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, Journal, LIMIT, Process, Run, Vector, text};
+use sealpipe_tests::{Bench, Journal, LIMIT, Process, Run, Vector, random::Random, text};
 use serde_json::Value;
 
-use crate::{aim, random::Random};
+use crate::aim;
 
 /// Which process is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,51 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A disk that is too small, and one that fills up on the way. The disk is a tmpfs, which only root
-//! can mount; elsewhere these tests say that they skip, and `REQUIRE_MOUNT=1` makes that a failure.
+//! A disk that is too small, and one that fills up on the way.
 
-use std::{fs::File, io::Write, path::Path, process::Command};
+use std::path::Path;
 
-use sealpipe_tests::{Bench, Vector};
+use sealpipe_tests::{Bench, Vector, disk::Disk};
 
 /// Room for an 8 MiB sector, and little more.
-const ENOUGH: &str = "size=88m";
-
-struct Disk<'b> {
-    bench: &'b Bench,
-}
-
-impl<'b> Disk<'b> {
-    /// Mounts a disk at `disk` in the bench.
-    fn mount(bench: &'b Bench, size: &str) -> Option<Self> {
-        std::fs::create_dir(bench.path("disk")).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(bench.path("disk"));
-        if mount.output().is_ok_and(|output| output.status.success()) {
-            return Some(Self { bench });
-        }
-        assert!(std::env::var_os("REQUIRE_MOUNT").is_none(), "no tmpfs can be mounted");
-        eprintln!("SKIPPED: no tmpfs can be mounted here (not root?), so no disk is full");
-        None
-    }
-
-    /// Writes a file until nothing more fits.
-    fn fill(&self) {
-        let mut file = File::create(self.bench.path("disk/other")).unwrap();
-        while file.write_all(&[0; 1 << 16]).is_ok() {}
-        while file.write_all(&[0]).is_ok() {}
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.bench.path("disk")).status();
-    }
-}
+const ENOUGH: &str = "88m";
 
 #[test]
 fn a_disk_that_is_too_small_is_found_before_anything_is_done() {
     let bench = Bench::new();
-    let Some(_disk) = Disk::mount(&bench, "size=60m") else { return };
+    let Some(_disk) = Disk::mount(&bench, "disk", "60m") else { return };
     let args = ["seal", "--size", "8MiB", "--until", "c1", "--out", "disk/a/sector"];
     bench.run(&args).fails_with(&[
         "error: no space for a 8MiB sector on the disk of ",
@@ -59,7 +26,7 @@ fn a_disk_that_is_too_small_is_found_before_anything_is_done() {
 /// space again it goes on to the golden end.
 fn check(stage: &str) {
     let bench = Bench::new();
-    let Some(disk) = Disk::mount(&bench, ENOUGH) else { return };
+    let Some(disk) = Disk::mount(&bench, "disk", ENOUGH) else { return };
     let vector = Vector::read("8MiB-data");
     let args = vector.seal(&bench, "disk/sector");
     let args: Vec<_> = args.iter().map(String::as_str).collect();
@@ -71,7 +38,7 @@ fn check(stage: &str) {
     let told = says.iter().any(|words| ended.stderr.contains(words));
     ended.check(told, "it says that the disk is full");
     bench.check_nothing_is_left();
-    std::fs::remove_file(bench.path("disk/other")).unwrap();
+    disk.free();
     bench.run(&args).ok();
     vector.check(Path::new(&bench.path("disk/sector")));
     bench.check_nothing_is_left();

@@ -90,7 +90,7 @@ fn cpus_and_nodes_that_do_not_exist_are_refused_whoever_pins() {
     check("cgroup.cpuset = \"8000\"", &["cpu 8000 is past the ", cpus]);
     let nodes = "hint: `numactl --hardware` lists the nodes of this machine";
     check("numa_preferred = 500", &["memory policy Preferred with node 500", nodes]);
-    let hint = "hint: with `pinning = \"worker\"` the cpus of `cgroup.cpuset` and the node of";
+    let hint = "hint: the cpus of `cgroup.cpuset` and the node of `numa_preferred` have to exist";
     for place in ["cgroup.cpuset = \"900-901\"", "numa_preferred = 500"] {
         let entry = format!("pinning = \"worker\"\n{place}");
         check(&entry, &["cannot run ", "Invalid argument", hint]);
@@ -102,15 +102,15 @@ fn a_wrong_configuration_is_shown_with_line_and_column() {
     check(
         "stable_wait = 5",
         &[
-            "error: `processors.tree_d.stable_wait` is an integer, expected a duration",
+            "error[SP201]: `processors.tree_d.stable_wait` is an integer, expected a duration",
             " --> worker.toml:2:15",
             "error: worker.toml cannot be used",
             "hint: `sealpipe check worker.toml` shows all",
         ],
     );
-    check("bin = ", &["error: ", " --> worker.toml:2:"]);
+    check("bin = ", &["error[SP004]: ", " --> worker.toml:2:"]);
     check("cgroup.cpuset = \"7-3\"", &["7-3", " --> worker.toml:2:"]);
-    check("locks = [\"gpu\"]", &["gpu", " --> worker.toml:2:"]);
+    check("locks = \"gpu\"", &["an array of strings", " --> worker.toml:2:"]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_configuration_that_is_not_there_is_named() {
     let bench = Bench::new();
     let args = ["seal", "--size", "2KiB", "--out", "s", "--config", "none.toml"];
     bench.run(&args).fails_with(&[
-        "error: cannot read the configuration: No such file or directory",
+        "error[SP001]: cannot read the configuration: No such file or directory",
         " --> none.toml",
         "error: none.toml cannot be used",
     ]);

@@ -19,9 +19,9 @@ use crate::{Ended, Journal, Process, Run, digest};
 /// The variable that marks the processes of a test.
 pub const MARK: &str = "SEALPIPE_TEST_ID";
 
-/// How long processes may take to be gone once they have no reason to be there: the worker's grace
-/// for its processors, and a little.
-const GONE_WITHIN: Duration = Duration::from_secs(15);
+/// How long processes may take to be gone once they have no reason to be there: the grace for
+/// processors, 10 s, and what a busy machine takes to kill them.
+const GONE_WITHIN: Duration = Duration::from_secs(40);
 
 /// The repository's root.
 pub fn root() -> &'static Path {
@@ -74,12 +74,18 @@ impl Bench {
     /// Starts a shell's command line in the directory, with our programs on its `PATH`.
     #[track_caller]
     pub fn start_shell(&self, line: &str) -> Run {
+        self.start_shell_with(line, &[])
+    }
+
+    /// Starts a shell's command line in the directory with more variables in its environment.
+    #[track_caller]
+    pub fn start_shell_with(&self, line: &str, variables: &[(&str, &str)]) -> Run {
         let programs = program("sealpipe").parent().expect("it lies in a directory").to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(programs).chain(std::env::split_paths(&path));
         let mut command = Command::new("sh");
         command.args(["-c", line]).current_dir(self.dir.path()).env(MARK, &self.mark);
-        command.env("PATH", std::env::join_paths(path).unwrap());
+        command.env("PATH", std::env::join_paths(path).unwrap()).envs(variables.iter().copied());
         Run::start(command, self.dir.path())
     }
 

@@ -7,9 +7,14 @@
 //! person at a terminal sees, and the files.
 
 mod bench;
+pub mod control;
+pub mod disk;
 mod journal;
 mod process;
+pub mod random;
 mod run;
+pub mod site;
+pub mod tour;
 mod vector;
 
 pub use self::{

@@ -7,7 +7,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Process {
     /// Its id.
     pub pid: i32,

@@ -24,6 +24,11 @@ impl Image {
         self.files.insert(path.to_owned(), (content.into(), 0o644));
     }
 
+    /// Puts a script there, which can be executed.
+    pub fn script(&mut self, path: &str, content: &str) {
+        self.files.insert(path.to_owned(), (content.into(), 0o755));
+    }
+
     /// Puts a program of this machine there, with the libraries that it links.
     pub fn program(&mut self, path: &str, program: &Path) {
         self.copy(path, program);

@@ -32,8 +32,7 @@ pub struct Machine {
 impl Machine {
     /// Looks for an emulator and a kernel; what is missing otherwise, and how to get it.
     pub fn find() -> Result<Self, String> {
-        let paths = env::var_os("PATH").unwrap_or_default();
-        if !env::split_paths(&paths).any(|dir| dir.join(QEMU).exists()) {
+        if on_path(QEMU).is_none() {
             return Err(format!("there is no {QEMU}; `make vm` installs it"));
         }
         if let Some(kernel) = env::var_os(KERNEL) {
@@ -93,6 +92,17 @@ impl Machine {
             .spawn()
             .unwrap()
     }
+}
+
+/// A program that every Linux has.
+#[track_caller]
+pub fn tool(name: &str) -> PathBuf {
+    on_path(name).unwrap_or_else(|| panic!("there is no `{name}` here"))
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let paths = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&paths).map(|dir| dir.join(name)).find(|path| path.exists())
 }
 
 fn wait(mut child: Child) -> Result<(), String> {

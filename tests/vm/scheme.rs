@@ -8,6 +8,8 @@ use sealpipe_tests::text;
 use serde_json::Value;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
+use crate::PROGRAMS;
+
 /// Anonymous pages that a process may have on another node than it prefers, of a hundred: those of
 /// its first moments.
 const STRAY_PERCENT: u64 = 5;
@@ -39,17 +41,45 @@ impl Scheme {
         self.with(&["pc2", "c2"], "device", "cpu")
     }
 
+    /// The same with stages in the reference program, which computes in helper processes; and pc2,
+    /// whose cpus are on both nodes, prefers the memory of one.
+    pub fn with_helpers(&self) -> Self {
+        let reference = format!("{PROGRAMS}/sealpipe-reference");
+        let mut scheme = self.clone().with(&["pc1", "pc2"], "bin", &reference);
+        scheme.entries_of("pc2").for_each(|entry| entry["numa_preferred"] = toml_edit::value(1));
+        scheme
+    }
+
     /// The same with processes that the worker pins.
     pub fn pinned_by_the_worker(&self) -> Self {
         self.clone().with(&["pc1", "pc2", "c2"], "pinning", "worker")
     }
 
+    /// The same with shares of the cpus' time.
+    pub fn weighted(&self) -> Self {
+        let mut scheme = self.clone();
+        for (stage, weight) in [("pc1", 400), ("c2", 50)] {
+            let entries = scheme.entries_of(stage);
+            entries.for_each(|entry| entry["cgroup"]["weight"] = toml_edit::value(weight));
+        }
+        scheme
+    }
+
+    /// The same with other cpus for a stage.
+    pub fn with_cpus(mut self, stage: &str, cpus: &str) -> Self {
+        self.entries_of(stage).for_each(|entry| entry["cgroup"]["cpuset"] = toml_edit::value(cpus));
+        self
+    }
+
     fn with(mut self, stages: &[&str], key: &str, value: &str) -> Self {
         for stage in stages {
-            let entries = self.0["processors"][stage].as_array_of_tables_mut().unwrap();
-            entries.iter_mut().for_each(|entry| entry[key] = toml_edit::value(value));
+            self.entries_of(stage).for_each(|entry| entry[key] = toml_edit::value(value));
         }
         self
+    }
+
+    fn entries_of(&mut self, stage: &str) -> impl Iterator<Item = &mut Table> {
+        self.0["processors"][stage].as_array_of_tables_mut().unwrap().iter_mut()
     }
 
     fn entries(&self) -> Vec<Entry<'_>> {
@@ -60,10 +90,13 @@ impl Scheme {
             .collect()
     }
 
-    /// Compares the processes that ran with the entries.
+    /// Compares the processes that ran with the entries; `in_groups` if each has a control group.
+    /// Gives how many helper processes of theirs were seen.
     #[track_caller]
-    pub fn check(&self, processes: &[&Value]) {
+    pub fn check(&self, processes: &[&Value], in_groups: bool) -> usize {
         let entries = self.entries();
+        let mut groups = BTreeSet::new();
+        let mut n_helpers = 0;
         let mut found = BTreeSet::new();
         for entry in &entries {
             let fronts = processes.iter().filter(|process| entry.is_front(process));
@@ -77,10 +110,17 @@ impl Scheme {
             };
             assert!(found.insert(process["pid"].as_i64()), "two entries share {process:#}");
             entry.check(process);
+            if in_groups {
+                entry.check_group(process);
+                assert!(groups.insert(text(process, "controlGroup")), "shared: {process:#}");
+            }
             for helper in processes.iter().filter(|other| other["parent"] == process["pid"]) {
+                n_helpers += 1;
                 entry.check_helper(helper);
+                assert_eq!(helper["controlGroup"], process["controlGroup"], "{helper:#}");
             }
         }
+        n_helpers
     }
 }
 
@@ -128,6 +168,21 @@ impl Entry<'_> {
             // From the first instruction of the program on.
             self.check_ever(process);
             self.check_pages(process);
+        }
+    }
+
+    /// It has a control group of its own, which gives it what the entry says and was its from its
+    /// first instruction on.
+    fn check_group(&self, process: &Value) {
+        let name = format!("0::/sealpipe.service/vc-worker/{}-", self.stage);
+        assert!(text(process, "controlGroup").starts_with(&name), "{process:#}");
+        let share = &process["share"];
+        assert_eq!(cpus(text(share, "cpuset.cpus")), cpus(self.cpus()), "{process:#}");
+        assert_eq!(share["cpuset.mems"], "", "memory is a matter of policy: {process:#}");
+        let weight = self.table["cgroup"].get("weight").and_then(Item::as_integer).unwrap_or(100);
+        assert_eq!(text(share, "cpu.weight"), weight.to_string(), "{process:#}");
+        for ever in threads(process).flat_map(|thread| thread["everCpus"].as_array().unwrap()) {
+            assert!(cpus(ever.as_str().unwrap()).is_subset(&cpus(self.cpus())), "{process:#}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! What happens, for whoever shows it or writes it down.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +11,7 @@ use std::{
 use sealpipe_protocol::{Stage, method::LogLevel};
 use serde::Serialize;
 
-use crate::pipeline::sector::Randomness;
+use crate::{pipeline::sector::Randomness, supervisor::Placed};
 
 /// Something happened. As JSON, a line of the journal.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +27,13 @@ pub enum Event {
         max_concurrent: u32,
         device: Option<String>,
         implied: bool,
+        placed: Placed,
     },
+    /// A process, or a thread of it, runs where it was not told to. Said once, until it is back.
+    ProcessorMisplaced { processor: String, pid: i32, mismatch: String },
+    /// Whether processors are held in control groups: in those below `dir`, or why not; and whether
+    /// the configuration has use for any.
+    ControlGroups { dir: Option<PathBuf>, reason: Option<String>, wanted: bool },
     /// A process is gone that should not be.
     ProcessorDied { processor: String, pid: i32, reason: String, last_words: Vec<String> },
     /// It is started again after a while.
@@ -70,6 +77,8 @@ pub enum Event {
         delay_ms: u64,
         reason: String,
     },
+    /// It did not, and is not tried again.
+    StageFailed { sector: String, stage: Stage, attempt: u32, pid: Option<i32>, reason: String },
     /// What an earlier run had done already.
     StageSkipped { sector: String, stage: Stage },
     /// Parameters for a test size are being made.
@@ -114,6 +123,7 @@ impl Event {
             | Self::StageProgress { sector, .. }
             | Self::StageFinished { sector, .. }
             | Self::StageRetried { sector, .. }
+            | Self::StageFailed { sector, .. }
             | Self::StageSkipped { sector, .. }
             | Self::SectorMoved { sector, .. }
             | Self::Asked { sector, .. } => Some(sector),

@@ -46,7 +46,7 @@ c2[0]   2,5,8,11,14,17,20,23,26,29,32,35,42-47     -     -      gpu1   0    /opt
 c2[1]   50,53,56,59,62,65,68,71,74,77,80,83,90-95  -     -      gpu2   1    /opt/sealpipe-c2 processor c2
 at most at once: pc1 28, pc2 2, c2 2
 locks: gpu1 1, gpu2 1
-without an entry, served on first use: echo, add_pieces, tree_d, c1, verify, unseal
+implied, one sealpipe-reference each from its first use: echo, add_pieces, tree_d, c1, verify, unseal
 cores that no entry needs: 38,41,86,89
 memory at most: 2 TiB of 2 TiB (28 pc1 of 64 GiB, 2 c2 of 128 GiB)
 "
@@ -56,7 +56,8 @@ memory at most: 2 TiB of 2 TiB (28 pc1 of 64 GiB, 2 c2 of 128 GiB)
 #[test]
 fn both_schemes_have_no_warning_with_any_of_the_programs() {
     for text in [include_str!("data/scheme-a.toml"), include_str!("data/scheme-b.toml")] {
-        let mut setting = seed();
+        // As of a machine that is described: its programs are not looked at.
+        let mut setting = Setting { is_here: false, ..seed() };
         for missing in ["/opt/sealpipe-c2", "/opt/sealpipe-pc2", "/opt/sealpipe-pc1"] {
             setting.missing.insert(missing.into());
             let output = check(text, false, &setting);
@@ -66,6 +67,19 @@ fn both_schemes_have_no_warning_with_any_of_the_programs() {
         }
         assert!(check(text, false, &setting).err.contains("`FIL_PROOFS_MAXIMIZE_CACHING` mean"));
     }
+}
+
+#[test]
+fn an_entry_that_means_a_gpu_is_not_served_by_the_reference() {
+    let mut setting = seed();
+    setting.missing.insert("/opt/sealpipe-c2".into());
+    let run = |keys: &str| check(&format!("[[processors.c2]]\n{keys}"), false, &setting).code;
+    assert_eq!(run(""), ERRORS);
+    assert_eq!(run("device = \"cuda\""), ERRORS);
+    assert_eq!(run("device = \"cpu\""), OK);
+    assert_eq!(run("bin = \"/opt/c2\"\ndevice = \"cuda\""), OK);
+    assert_eq!(run("bin = \"/opt/sealpipe-reference\""), OK);
+    assert_eq!(run("bin = \"/opt/sealpipe-reference\"\ndevice = \"cuda\""), ERRORS);
 }
 
 #[test]

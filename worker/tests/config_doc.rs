@@ -33,6 +33,7 @@ fn every_key_is_documented() {
         "stable_wait",
         "cgroup.cpuset",
         "cgroup.group_name",
+        "cgroup.weight",
         "envs",
         "inherit_envs",
         "numa_preferred",

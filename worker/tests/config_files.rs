@@ -100,8 +100,8 @@ fn a_damocles_worker_file_yields_notes_only() {
             "107 `processors.window_post`",
         ]
     );
-    // The name of a control group, and a limit below the slots.
-    assert_eq!(notes.len(), skipped.len() + 2, "{notes:#?}");
+    // A limit below the slots.
+    assert_eq!(notes.len(), skipped.len() + 1, "{notes:#?}");
     assert_eq!(loaded.parsed.config().unwrap().processors.entries.len(), 6);
 }
 
@@ -161,7 +161,7 @@ impl Random {
 
 /// How long a check may take on the slowest and busiest of machines: it takes milliseconds, and
 /// without bounds it would take hours for some of these.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_secs(120);
 
 /// Checks a text on a machine, as the command does.
 fn check(setting: &Setting, bytes: Vec<u8>) {

@@ -10,6 +10,9 @@ use std::{
 
 use serde_json::{Value, json};
 
+/// Where control groups are mounted.
+pub const GROUPS: &str = "/sys/fs/cgroup";
+
 /// A process is one from its start to its `exec`, and another one after it.
 type Key = (i32, u64, Vec<String>);
 
@@ -24,6 +27,8 @@ struct Process {
     session: i32,
     environment: Vec<String>,
     control_group: String,
+    /// What its control group is given, by the kernel's names.
+    share: BTreeMap<&'static str, String>,
     threads: BTreeMap<i32, Thread>,
     /// Most anonymous pages seen in mappings without a file, by node.
     pages: BTreeMap<u32, u64>,
@@ -75,6 +80,7 @@ impl Seen {
         process.session = stat.session;
         process.environment = environment;
         process.control_group = control_group.trim().to_owned();
+        process.share = share(&process.control_group);
         process.times_seen += 1;
         for (tid, cpus, policy) in threads {
             let thread = process.threads.entry(tid).or_default();
@@ -113,6 +119,7 @@ impl Seen {
                 "command": command,
                 "environment": environment,
                 "controlGroup": process.control_group,
+                "share": process.share,
                 "threads": threads.collect::<Vec<_>>(),
                 "anonymousPages": pages,
                 "timesSeen": process.times_seen,
@@ -164,6 +171,14 @@ fn strings(path: &str) -> Option<Vec<String>> {
     let bytes = fs::read(Path::new(path)).ok()?;
     let strings = bytes.split(|byte| *byte == 0).map(|s| String::from_utf8_lossy(s).into_owned());
     Some(strings.filter(|s| !s.is_empty()).collect())
+}
+
+/// The files of a control group that say what it is given.
+fn share(control_group: &str) -> BTreeMap<&'static str, String> {
+    let Some(path) = control_group.strip_prefix("0::/") else { return BTreeMap::new() };
+    let dir = Path::new(GROUPS).join(path);
+    let read = |file| Some((file, fs::read_to_string(dir.join(file)).ok()?.trim().to_owned()));
+    ["cpuset.cpus", "cpuset.mems", "cpu.weight"].into_iter().filter_map(read).collect()
 }
 
 fn cpus(status: &str) -> Option<String> {

@@ -23,8 +23,11 @@ const PLAN: &str = "/plan.json";
 /// The port for the reports; the kernel's own messages go to the first one.
 const PORT: &str = "/dev/ttyS1";
 
+/// The argument with which this program enters a control group and becomes another one.
+const ENTER: &str = "enter";
+
 fn main() {
-    if std::env::args().nth(1).as_deref() == Some("enter") {
+    if std::env::args().nth(1).as_deref() == Some(ENTER) {
         run::enter();
     }
     prepare();
@@ -61,7 +64,7 @@ fn prepare() {
     }
 }
 
-/// The nodes with their cpus and what memory they have in use and free, as the kernel says.
+/// The kernel, and the cpus of each node.
 fn machine() -> Value {
     let dir = Path::new("/sys/devices/system/node");
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();

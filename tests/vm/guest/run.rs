@@ -12,12 +12,15 @@ use std::{
 };
 
 use rustix::{
-    mount::{MountFlags, mount, mount_remount},
+    mount::{MountFlags, mount},
     process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait},
 };
 use serde_json::{Value, json};
 
-use crate::look::{Seen, living};
+use crate::{
+    ENTER,
+    look::{GROUPS, Seen, living},
+};
 
 /// How often processes are looked at. Looking takes its time too on a machine that is emulated.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -28,11 +31,11 @@ const RUN_WITHIN: Duration = Duration::from_secs(600);
 /// How long what a run leaves behind is watched.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
 
-/// The unified control groups.
-const GROUPS: &str = "/sys/fs/cgroup";
-
 /// The group that a command is started in, as a service manager would.
 const SERVICE: &str = "/sys/fs/cgroup/sealpipe.service";
+
+/// A user without rights.
+const NOBODY: u32 = 65_534;
 
 /// Runs what is planned and reports it.
 pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
@@ -46,16 +49,28 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
     command.stderr(File::create(&err).expect("/tmp is writable"));
     let started = Instant::now();
     let pid = command.spawn().expect("the image has the program").id().cast_signed();
-    let killed_at = planned["killAt"].as_object();
+    let kill_when = words(planned, "killWhen");
+    let mut meanwhile = planned["meanwhile"].as_array().cloned().unwrap_or_default();
+    meanwhile.reverse();
+    let mut last_said = String::new();
     let mut seen = Seen::default();
     let status = loop {
         seen.look();
         if let Some(status) = reap(pid) {
             break Some(status);
         }
-        if killed_at.is_some_and(|at| at.iter().all(|(path, text)| holds(path, text))) {
+        if !kill_when.is_empty() && kill_when.iter().all(|command| living().contains(command)) {
             let pid = Pid::from_raw(pid).expect("a process has an id");
             let _ = kill_process(pid, Signal::KILL);
+        }
+        if let Some(step) = meanwhile.last()
+            && let Some(said) = step_said(planned, step)
+        {
+            last_said = said;
+            meanwhile.pop();
+            if meanwhile.is_empty() {
+                let _ = kill_process(Pid::from_raw(pid).expect("it has an id"), Signal::TERM);
+            }
         }
         if started.elapsed() > RUN_WITHIN {
             break None;
@@ -64,7 +79,7 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
     };
     let ended = Instant::now();
     let mut left = living();
-    let left_at_once = left.len();
+    let left_at_once = left.clone();
     while !left.is_empty() && ended.elapsed() < GONE_WITHIN {
         sleep(LOOK_EVERY);
         reap(0);
@@ -81,6 +96,8 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
             "signal": status.and_then(WaitStatus::terminating_signal),
             "stdout": text(&out),
             "stderr": text(&err),
+            "meanwhile": last_said,
+            "records": records(name),
             "leftAtOnce": left_at_once,
             "left": left,
             "groups": groups_left(),
@@ -88,50 +105,71 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
     }));
 }
 
+/// What a command says that is given while another one runs, if it says what is waited for.
+fn step_said(planned: &Value, step: &Value) -> Option<String> {
+    let line = words(step, "command");
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).current_dir("/tmp").env_clear();
+    command.envs(words(planned, "environment").iter().filter_map(|v| v.split_once('=')));
+    let output = command.output().expect("the image has the program");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let until = step["until"].as_str().expect("a step says what is waited for");
+    (output.status.success() && said.contains(until)).then_some(said)
+}
+
+/// The records of a run's sectors.
+fn records(run: &str) -> Vec<Value> {
+    let sectors = fs::read_dir(Path::new("/tmp").join(run)).into_iter().flatten().flatten();
+    let records = sectors.filter_map(|sector| fs::read(sector.path().join("sector.json")).ok());
+    records.filter_map(|record| serde_json::from_slice(&record).ok()).collect()
+}
+
+fn words(planned: &Value, member: &str) -> Vec<String> {
+    let words = planned[member].as_array().into_iter().flatten();
+    words.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 fn command(planned: &Value, groups: &str) -> Command {
-    let words = |member: &str| {
-        let words = planned[member].as_array().into_iter().flatten();
-        words.filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let line = words("command");
+    let line = words(planned, "command");
     let mut command = match groups {
         "none" => Command::new(&line[0]),
         _ => {
             let mut enter = Command::new("/proc/self/exe");
-            enter.arg("enter").arg(&line[0]);
+            enter.arg(ENTER).arg(groups).arg(&line[0]);
             enter
         }
     };
     command.args(&line[1..]).current_dir("/tmp").env_clear();
-    command.envs(words("environment").iter().filter_map(|v| v.split_once('=')));
+    command.envs(words(planned, "environment").iter().filter_map(|v| v.split_once('=')));
     command
 }
 
-/// Enters the service's group and becomes the program that the arguments name.
+/// Enters the service's group and becomes the program that the arguments name; in a group that is
+/// not the program's to divide, with no rights to.
 pub fn enter() -> ! {
     let args: Vec<_> = std::env::args().skip(2).collect();
     fs::write(Path::new(SERVICE).join("cgroup.procs"), "0").expect("the group takes processes");
-    panic!("{}: {}", args[0], Command::new(&args[0]).args(&args[1..]).exec());
+    let mut command = Command::new(&args[1]);
+    command.args(&args[2..]);
+    if args[0] == "foreign" {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    panic!("{}: {}", args[1], command.exec());
 }
 
-/// Makes the control groups that a run finds: none at all, a group that is the command's to divide,
-/// or one that it sees and may not change.
+/// Makes the control groups that a run finds: none at all, a group that is the command's to divide
+/// (`delegated`), or one that is root's (`foreign`).
 fn control_groups(which: &str) {
     if which == "none" {
         return;
     }
-    let none = MountFlags::empty();
     if !Path::new(GROUPS).join("cgroup.procs").exists() {
+        let none = MountFlags::empty();
         mount("cgroup2", GROUPS, "cgroup2", none, None).expect("the kernel has control groups");
         fs::write(Path::new(GROUPS).join("cgroup.subtree_control"), "+cpuset +cpu")
             .expect("the kernel has the controllers");
     }
-    mount_remount(GROUPS, none, "").expect("a mount can be made writable");
-    match which {
-        "delegated" => fs::create_dir_all(SERVICE).expect("groups can be made"),
-        // The command is started in the group before it is protected.
-        _ => panic!("there are no control groups {which:?}"),
-    }
+    fs::create_dir_all(SERVICE).expect("groups can be made");
 }
 
 /// The groups below the service's that are there, by their paths.
@@ -148,11 +186,6 @@ fn collect(dir: &Path, found: &mut Vec<String>) {
             collect(&entry.path(), found);
         }
     }
-}
-
-fn holds(path: &str, text: &Value) -> bool {
-    let text = text.as_str().expect("what a file has to hold is text");
-    fs::read_to_string(path).is_ok_and(|content| content.contains(text))
 }
 
 /// Reaps everything that has ended: the first process inherits what others leave. Gives the status

@@ -9,10 +9,10 @@ use sealpipe_protocol::{Stage, stage::proof::SealProof};
 use crate::{
     config::{Code, Diagnostics, Entry, Processors},
     hardware::{Hardware, size},
-    scheduler::Cap,
+    pipeline::layout::room_bytes,
 };
 
-use super::needs::{memory_bytes, sector_disk_bytes};
+use super::needs::memory_bytes;
 
 /// The needs of stages are rounded, and a machine of 2 TiB tells of 1.96: so many hundredths more
 /// than there is are let pass.
@@ -35,7 +35,7 @@ pub fn demand(processors: &Processors, proof: SealProof) -> Demand {
     order.sort_by_key(|idx| std::cmp::Reverse(memory_bytes(entries[*idx].stage, proof)));
     let mut limits: BTreeMap<Stage, usize> = processors.limitation.concurrent.clone();
     let mut locks = processors.ext_locks.clone();
-    let mut sectors = stated(processors.scheduling.sectors_in_flight);
+    let mut sectors = processors.scheduling.sectors_in_flight.set();
     let mut demand = Demand { tasks: vec![0; entries.len()], unbounded: Vec::new() };
     for idx in order {
         let entry = &entries[idx];
@@ -183,12 +183,12 @@ fn check_disk(
     found: &mut Diagnostics,
 ) {
     let pc1 = demand.by_stage(processors).get(&Stage::Pc1).copied();
-    let sectors = stated(processors.scheduling.sectors_in_flight).or(pc1);
+    let sectors = processors.scheduling.sectors_in_flight.set().or(pc1);
     let (Some(sectors), Some(disks)) = (sectors, &hardware.disks) else { return };
     let Some(entry) = first_of(processors, Stage::Pc1) else { return };
     let free = disks.iter().map(|disk| disk.free_bytes.unwrap_or(disk.size_bytes));
     let free = free.fold(0, u64::saturating_add);
-    let each = sector_disk_bytes(proof);
+    let each = room_bytes(proof);
     let needed = each.saturating_mul(u64::try_from(sectors).unwrap_or(u64::MAX));
     if fits(needed, free) {
         return;
@@ -198,14 +198,6 @@ fn check_disk(
     let size_name = proof.size_name();
     found.say(Code::Disk, entry.positions.entry, message).hint =
         Some(format!("counted: {each} for each sector of {size_name}"));
-}
-
-/// The bound on sectors that the file states itself.
-fn stated(cap: Cap) -> Option<usize> {
-    match cap {
-        Cap::AtMost(sectors) => Some(sectors),
-        Cap::Auto | Cap::Unbounded => None,
-    }
 }
 
 fn fits(needed: u64, available: u64) -> bool {

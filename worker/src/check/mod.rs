@@ -22,7 +22,7 @@ use crate::{
 
 pub use self::{
     budget::{Demand, demand},
-    needs::{disk_bytes, memory_bytes},
+    needs::memory_bytes,
     parameters::PARAMETER_CACHE,
     pc1::free_cores,
     programs::{Files, Ours},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What a task takes of memory and disk, by stage and size of the sector.
+//! What a task takes of memory, by stage and size of the sector.
 //!
 //! damocles' own table for 32 GiB sectors on an EPYC 7642 and an RTX 3080, and in proportion for
 //! other sizes. Stages that are not named take little.
@@ -23,25 +23,6 @@ pub fn memory_bytes(stage: Stage, proof: SealProof) -> u64 {
     scaled(of_32_gib, proof)
 }
 
-/// What a stage writes to the sector's directory and leaves there until the sector is sealed, in
-/// bytes: the data, its tree, eleven layers, the replica and its trees.
-pub fn disk_bytes(stage: Stage, proof: SealProof) -> u64 {
-    let of_32_gib = match stage {
-        Stage::AddPieces => 32 * GIB,
-        Stage::TreeD => 64 * GIB,
-        Stage::Pc1 => 352 * GIB,
-        Stage::Pc2 => 37 * GIB,
-        Stage::C1 => 10 << 20,
-        Stage::Echo | Stage::C2 | Stage::Verify | Stage::Unseal => 0,
-    };
-    scaled(of_32_gib, proof)
-}
-
-/// What a sector takes of the disk when it takes most, in bytes.
-pub(super) fn sector_disk_bytes(proof: SealProof) -> u64 {
-    Stage::ALL.iter().map(|stage| disk_bytes(*stage, proof)).sum()
-}
-
 fn scaled(of_32_gib: u64, proof: SealProof) -> u64 {
     let bytes = u128::from(of_32_gib) * u128::from(proof.sector_bytes()) / u128::from(32 * GIB);
     u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -59,6 +40,5 @@ mod tests {
         assert_eq!(memory_bytes(Stage::Pc1, GIB32), 64 * GIB);
         assert_eq!(memory_bytes(Stage::Pc1, GIB64), 128 * GIB);
         assert_eq!(memory_bytes(Stage::Pc1, KIB2), 4096);
-        assert_eq!(sector_disk_bytes(GIB32) / GIB, 485);
     }
 }

@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Code, Diagnostics, Entry, Processors, Program, program::REFERENCE};
+use crate::config::{
+    Code, Device, Diagnostics, Entry, Processors, Program,
+    program::{self, REFERENCE},
+};
 
 /// Where programs and files are looked for.
 pub struct Files<'a> {
@@ -67,11 +70,24 @@ impl Files<'_> {
     }
 }
 
+/// Says where the entry means a GPU and its program has none, which the worker refuses.
+fn check_device(entry: &Entry, program: &Program, found: &mut Diagnostics) {
+    let means_gpu = program::device(entry) == Some(Device::Cuda);
+    if !means_gpu || Ours::of(program) != Some(Ours::Reference) {
+        return;
+    }
+    let message =
+        format!("{REFERENCE} computes `{}` on the cpu, and the entry means a GPU", entry.stage);
+    found.say(Code::CpuProgram, entry.positions.value("device"), message).hint =
+        Some("with `device = \"cpu\"` the entry takes the cpu, which is much slower".to_owned());
+}
+
 /// Says what is not there.
 pub(super) fn check(processors: &Processors, files: &Files<'_>, found: &mut Diagnostics) {
     for entry in &processors.entries {
         let program = files.program(entry);
         if files.finds(&program.bin) {
+            check_device(entry, &program, found);
             continue;
         }
         let message = format!("there is no program `{}`", program.bin.display());

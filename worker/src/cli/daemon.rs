@@ -13,7 +13,7 @@ use sealpipe_protocol::{TaskError, method::Request};
 
 use super::Failure;
 use crate::control::{
-    SOCKET_ENV, SectorsResult,
+    SOCKET_ENV, SectorState, SectorsResult,
     client::{Client, ClientError},
 };
 
@@ -104,5 +104,9 @@ pub fn json(value: &impl serde::Serialize) -> String {
 
 /// Sectors and their states, a line each.
 pub fn states(result: &SectorsResult) -> String {
-    result.sectors.iter().map(|sector| format!("{} {}\n", sector.name, sector.state)).collect()
+    let line = |sector: &SectorState| {
+        let held = if sector.held && sector.state == "running" { ", then held" } else { "" };
+        format!("{} {}{held}\n", sector.name, sector.state)
+    };
+    result.sectors.iter().map(line).collect()
 }

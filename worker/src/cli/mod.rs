@@ -31,6 +31,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::failure::Failure;
+use crate::supervisor::guardian::{self, Worker};
 
 /// Exit codes of `sealpipe`.
 pub mod exit {
@@ -56,12 +57,12 @@ Examples:
   sealpipe verify sector/                                    check the proof again
   sealpipe unseal sector/ -o car.bin                         get the file back
   sealpipe check worker.toml                                 what is wrong with a configuration
-  sealpipe plan > worker.toml                                propose one for this machine
-  sealpipe simulate worker.toml                              what it seals in a month, and why
-  sealpipe hwinfo                                            what this machine has
   sealpipe run --config worker.toml                          work on what is submitted, for months
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
-  sealpipe status --watch                                    what it does")]
+  sealpipe status --watch                                    what it does
+  sealpipe hwinfo                                            what this machine has
+  sealpipe plan > worker.toml                                propose one for this machine
+  sealpipe simulate worker.toml                              what it seals in a month, and why")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,9 +74,13 @@ enum Command {
     Verify(verify::VerifyArgs),
     Unseal(unseal::UnsealArgs),
     Check(check::CheckArgs),
-    Simulate(Box<simulate::SimulateArgs>),
-    Plan(Box<plan::PlanArgs>),
-    Hwinfo(hwinfo::HwinfoArgs),
+    /// Watch over the processes of a worker; it starts this by itself
+    #[command(hide = true)]
+    Guardian {
+        /// The worker
+        #[arg(long)]
+        worker: Worker,
+    },
     Run(run::RunArgs),
     Submit(Box<submit::SubmitArgs>),
     Status(status::StatusArgs),
@@ -87,6 +92,9 @@ enum Command {
     Seed(steer::SeedArgs),
     Drain(drain::DrainArgs),
     Reload(reload::ReloadArgs),
+    Hwinfo(hwinfo::HwinfoArgs),
+    Simulate(Box<simulate::SimulateArgs>),
+    Plan(Box<plan::PlanArgs>),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -107,9 +115,9 @@ pub fn main() -> ExitCode {
             check::run(&args, &dir, &mut io::stdout(), &mut io::stderr())
                 .map_err(|error| Failure::new(format!("cannot write the result: {error}")))
         }),
-        Command::Simulate(args) => simulate::run(&args),
-        Command::Plan(args) => plan::run(&args),
-        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Guardian { worker } => guardian::watch(worker)
+            .map(|()| exit::OK)
+            .map_err(|error| Failure::new(format!("cannot watch: {error}"))),
         Command::Run(args) => run::run(args),
         Command::Submit(args) => submit::run(*args),
         Command::Status(args) => status::run(args),
@@ -121,6 +129,9 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => steer::seed(args),
         Command::Drain(args) => drain::run(args),
         Command::Reload(args) => reload::run(args),
+        Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

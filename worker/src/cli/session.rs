@@ -13,6 +13,7 @@ use crate::{
     config::{self, Config, Severity},
     event::{Event, Observer},
     fleet::{Fleet, Patience},
+    supervisor::{self, Groups},
 };
 
 /// Reads a configuration and shows what is to be said about it.
@@ -40,6 +41,7 @@ where
     // Dropping the runtime drops every child, which kills its process group.
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(cannot)?;
+        supervisor::prepare(Groups::of(&config.processors.entries), observer);
         let patience = Patience::UntilGivenUp;
         let fleet = Fleet::new(&config.processors, &worker_dir, observer, patience);
         let working = async {

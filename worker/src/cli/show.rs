@@ -180,6 +180,8 @@ impl Show {
                     seconds(*delay_ms)
                 ));
             }
+            // What failed for good is said where it ends.
+            Event::StageFailed { sector, stage, .. } => self.end_bar(&key(sector, *stage)),
             Event::StageSkipped { sector, stage } => {
                 self.detail_line(&format!("{} was done before", title(sector, *stage)));
             }
@@ -256,6 +258,17 @@ impl Show {
             Event::ProcessorReady { processor, pid, identity, device, .. } => {
                 let device = device.as_ref().map(|d| format!(" on the {d}")).unwrap_or_default();
                 self.stage_line(&format!("{processor}: {identity}{device}, pid {pid}"));
+            }
+            Event::ProcessorMisplaced { processor, pid, mismatch } => {
+                self.line(&format!("warning: {processor} (pid {pid}) is misplaced: {mismatch}"));
+            }
+            Event::ControlGroups { wanted: false, .. } => {}
+            Event::ControlGroups { dir: Some(dir), .. } => {
+                self.stage_line(&format!("control groups: below {}", dir.display()));
+            }
+            Event::ControlGroups { reason, .. } => {
+                let why = reason.as_deref().unwrap_or_default();
+                self.stage_line(&format!("no control groups, cpus by affinity: {why}"));
             }
             Event::ProcessorDied { processor, pid, reason, last_words } => {
                 self.line(&format!("warning: {processor} (pid {pid}) is gone: {reason}"));

@@ -2,7 +2,6 @@
 
 //! `sealpipe simulate FILE`: a configuration in virtual time.
 
-mod columns;
 pub(super) mod inputs;
 mod jobs;
 mod text;

@@ -14,12 +14,16 @@ use super::{
     Failure,
     daemon::{SocketArgs, json, with_daemon},
     exit,
-    table::{bytes, short, span, table},
+    table::{short, span, table},
     verify::write_out,
 };
-use crate::control::{
-    GetStatus, StatusParams,
-    status::{DaemonStatus, LockStatus, ProcessorStatus, SectorStatus, Status, TaskStatus},
+use crate::supervisor::Placed;
+use crate::{
+    control::{
+        GetStatus, StatusParams,
+        status::{DaemonStatus, LockStatus, ProcessorStatus, SectorStatus, Status, TaskStatus},
+    },
+    hardware::size::shown,
 };
 
 /// The longest remark in a table, in characters.
@@ -82,7 +86,7 @@ pub fn run(args: StatusArgs) -> Result<u8, Failure> {
                 }
                 (false, watch) => {
                     let clear = if watch && stdout().is_terminal() { CLEAR } else { "" };
-                    write_out(&(clear.to_owned() + &text(&status, args.all)))?;
+                    write_out(&(clear.to_owned() + &text(&status, &args)))?;
                 }
             }
             if !args.watch {
@@ -99,8 +103,12 @@ pub fn since(at_ms: u64, now_ms: u64) -> String {
 }
 
 /// The status for people.
-fn text(status: &Status, all: bool) -> String {
+fn text(status: &Status, args: &StatusArgs) -> String {
     let now = status.at_ms;
+    if !args.sectors.is_empty() {
+        return sectors(&status.sectors, now);
+    }
+    let all = args.all;
     let parts = [
         daemon(&status.daemon, now) + &counts(status),
         processors(&status.processors, now, all),
@@ -173,7 +181,9 @@ fn remark(processor: &ProcessorStatus) -> String {
         1 => ", restarted once".to_owned(),
         n => format!(", restarted {n} times"),
     };
-    format!("{}{device}{restarts}", processor.program)
+    let placed = processor.placed.as_ref().filter(|placed| **placed != Placed::Nothing);
+    let placed = placed.map(|placed| format!(", {placed}")).unwrap_or_default();
+    format!("{}{device}{placed}{restarts}", processor.program)
 }
 
 fn locks(locks: &[LockStatus], now: u64) -> String {
@@ -197,7 +207,7 @@ fn locks(locks: &[LockStatus], now: u64) -> String {
 
 fn disks(status: &Status) -> String {
     let row = |disk: &crate::control::status::DiskStatus| {
-        [disk.path.display().to_string(), bytes(disk.free_bytes), bytes(disk.promised_bytes)]
+        [disk.path.display().to_string(), shown(disk.free_bytes), shown(disk.promised_bytes)]
     };
     let rows: Vec<_> = status.disks.iter().map(row).collect();
     table(["DISK OF", "FREE", "PROMISED"], &rows)

@@ -152,6 +152,9 @@ pub fn resume(args: ResumeArgs) -> Result<u8, Failure> {
 
 /// Runs `sealpipe seed`.
 pub fn seed(args: SeedArgs) -> Result<u8, Failure> {
-    let params = SeedParams { sector: args.sector, seed: args.seed };
-    args.common.done::<Seed>(&params, "nothing was said")
+    let params = SeedParams { sector: args.sector.clone(), seed: args.seed };
+    let result = ask::<Seed>(&args.common.socket, &params)?;
+    let text = format!("{} has its seed\n", args.sector);
+    write_out(&if args.common.json { json(&result) } else { text })?;
+    Ok(exit::OK)
 }

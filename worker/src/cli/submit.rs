@@ -341,7 +341,13 @@ fn read_lines(path: &Path) -> Result<(Vec<Numbered>, Vec<Wrong>), Failure> {
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match serde_json::from_str::<Order>(line) {
             Ok(order) => orders.push((index + 1, order)),
-            Err(error) => wrong.push((index + 1, error.to_string())),
+            // Each line is read by itself, as its first.
+            Err(error) => {
+                wrong.push((
+                    index + 1,
+                    error.to_string().replace(" at line 1 column ", " at column "),
+                ));
+            }
         }
     }
     Ok((orders, wrong))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Tables, sizes and spans of time for people.
+//! Tables and spans of time for people.
 
 /// Columns under their headers, two spaces apart; nothing when there are no rows.
 pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String {
@@ -8,30 +8,35 @@ pub fn table<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String
         return String::new();
     }
     let headers = headers.map(str::to_owned);
-    let all = || std::iter::once(&headers).chain(rows);
-    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
+    let all: Vec<&[String]> =
+        std::iter::once(&headers[..]).chain(rows.iter().map(|row| &row[..])).collect();
+    columns(&all, |_| false)
+}
+
+/// Numbers under their headers: the first column stands left, the others right.
+pub fn numbers(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let headers: Vec<String> = headers.iter().map(|header| (*header).to_owned()).collect();
+    let all: Vec<&[String]> =
+        std::iter::once(&headers[..]).chain(rows.iter().map(|row| &row[..])).collect();
+    columns(&all, |column| column > 0)
+}
+
+/// Columns as wide as their widest cells.
+fn columns(rows: &[&[String]], is_right: impl Fn(usize) -> bool) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let mut text = String::new();
-    for row in all() {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match is_right(column) {
+            true => format!("{cell:>width$}", width = width(column)),
+            false => format!("{cell:<width$}", width = width(column)),
+        });
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
     text
-}
-
-/// Bytes: `512 B`, `1.5 GiB`.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut value = bytes as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, next);
-    }
-    if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") }
 }
 
 /// A span of time in two units at most: `5s`, `3m 20s`, `12d 4h`.
@@ -61,12 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_spans_are_short() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(32 << 30), "32.0 GiB");
-        assert_eq!(bytes(u64::MAX), "16384.0 PiB");
+    fn spans_are_short() {
         assert_eq!(span(999), "0s");
         assert_eq!(span(200_000), "3m 20s");
         assert_eq!(span(3_600_000), "1h 00m");
@@ -80,5 +80,7 @@ mod tests {
         let rows = [["é".to_owned(), "x".to_owned()], ["longer".to_owned(), String::new()]];
         assert_eq!(table(["A", "B"], &rows), "A       B\né       x\nlonger\n");
         assert_eq!(table(["A"], &[]), "");
+        let rows = [vec!["a".to_owned(), "100".to_owned()], vec!["bcd".to_owned(), "1".to_owned()]];
+        assert_eq!(numbers(&["X", "N"], &rows), "X      N\na    100\nbcd    1\n");
     }
 }

@@ -25,12 +25,12 @@ pub const DEFAULT_STALLED_AFTER: Duration = Duration::from_secs(180);
 /// slowest machine that the proofs run on.
 pub const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// Most locks of an entry: nobody has more kinds of things that tasks could share.
+pub const MAX_LOCKS: usize = 64;
+
 /// How long the progress of a task may stand still before it is reported: three times what the longest
 /// step of any stage takes on the network's reference machines.
 pub const DEFAULT_STALL_REPORT_AFTER: Duration = Duration::from_secs(10 * 60);
-
-/// Most locks of an entry: nobody has more kinds of things that tasks could share.
-pub const MAX_LOCKS: usize = 64;
 
 /// The environment variable that chooses GPUs.
 pub const CUDA_VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
@@ -50,8 +50,10 @@ pub struct Entry {
     pub stable_wait: Duration,
     /// The cpus that it runs on (`cgroup.cpuset`); `None` for all.
     pub cpus: Option<CpuList>,
-    /// damocles' name for the control group. sealpipe makes none.
+    /// The control group that its own lies in, where the worker may make any.
     pub cgroup_group: String,
+    /// Its share of the cpus' time beside other processors (`cgroup.weight`), from 1 to 10000.
+    pub cgroup_weight: Option<u32>,
     /// The NUMA node whose memory it prefers; below 0, the node that each thread runs on. A memory
     /// policy only: cpus come from `cpus` alone.
     pub numa_preferred: Option<i32>,
@@ -117,6 +119,7 @@ impl Entry {
             stable_wait: DEFAULT_STABLE_WAIT,
             cpus: None,
             cgroup_group: DEFAULT_GROUP.to_owned(),
+            cgroup_weight: None,
             numa_preferred: None,
             envs: BTreeMap::new(),
             inherit_envs: true,
@@ -136,6 +139,11 @@ impl Entry {
     /// The line of the entry's header, from 1.
     pub fn line(&self) -> usize {
         self.positions.entry.line
+    }
+
+    /// Whether a control group would do something for it.
+    pub fn wants_group(&self) -> bool {
+        self.cgroup_weight.is_some() || (self.cpus.is_some() && self.pinning != Pinning::Off)
     }
 
     /// The GPUs that the entry names in `CUDA_VISIBLE_DEVICES`; `None` when it names none or

@@ -35,7 +35,7 @@ pub use code::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use entry::Entry;
 pub use limitation::Limitation;
-pub use placement::{Device, Pinning};
+pub use placement::{DEFAULT_GROUP, Device, Pinning, WORKER_GROUP};
 pub use processors::Processors;
 pub use program::Program;
 pub use scheduling::Scheduling;

@@ -14,6 +14,12 @@ use super::{
 /// damocles' default of `cgroup.group_name`.
 pub const DEFAULT_GROUP: &str = "vc-worker";
 
+/// The control group of the worker itself, beside those that hold processors.
+pub const WORKER_GROUP: &str = "sealpipe-worker";
+
+/// Shares of the cpus' time that the kernel takes (`cpu.weight`).
+const WEIGHTS: std::ops::RangeInclusive<usize> = 1..=10_000;
+
 /// Who pins a processor to its cpus and memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pinning {
@@ -61,26 +67,55 @@ impl Device {
     }
 }
 
-/// Reads `cgroup.group_name` and `cgroup.cpuset`.
+/// Reads `cgroup.group_name`, `cgroup.cpuset` and `cgroup.weight`.
 pub(super) fn read_cgroup(entry: &mut Entry, field: &Field<'_>, found: &mut Diagnostics) {
     for field in field.section(found).iter().flat_map(Section::fields) {
         match field.key {
             "group_name" => {
                 let Some(name) = field.string(found) else { continue };
-                name.clone_into(&mut entry.cgroup_group);
-                let message = format!(
-                    "{} has no effect: sealpipe makes no control group",
-                    quoted(&field.path)
-                );
-                found.say(Code::NoEffect, field.key_span, message);
+                if is_group_name(name) {
+                    name.clone_into(&mut entry.cgroup_group);
+                } else {
+                    let (path, name) = (quoted(&field.path), quoted(name));
+                    let message = format!("{path} is {name}, which names no control group");
+                    found.say(Code::GroupName, field.span(), message).hint = Some(format!(
+                        "{} is taken; a name has letters, digits, `-`, `_` and `.`",
+                        quoted(DEFAULT_GROUP)
+                    ));
+                }
+            }
+            "weight" => {
+                entry.positions.set("cgroup.weight", field.span());
+                entry.cgroup_weight = read_group_weight(&field, found);
             }
             "cpuset" => {
                 entry.positions.set("cgroup.cpuset", field.span());
                 entry.cpus = read_cpuset(&field, found);
             }
-            _ => field.unknown(&["group_name", "cpuset"], found),
+            _ => field.unknown(&["group_name", "cpuset", "weight"], found),
         }
     }
+}
+
+/// Whether the kernel takes a name for a group, and it is none of the kernel's or of ours.
+fn is_group_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let taken = [".", "cgroup.", "cpu.", "cpuset."];
+    !name.is_empty()
+        && name.chars().all(is_plain)
+        && !taken.iter().any(|begin| name.starts_with(begin))
+        && name != WORKER_GROUP
+}
+
+fn read_group_weight(field: &Field<'_>, found: &mut Diagnostics) -> Option<u32> {
+    let weight = field.count(found)?;
+    if !WEIGHTS.contains(&weight) {
+        let message = format!("{} is {weight}, expected 1 to 10000", quoted(&field.path));
+        found.say(Code::OutOfRange, field.span(), message).hint =
+            Some("the kernel's own is 100; twice that is twice the time".to_owned());
+        return None;
+    }
+    u32::try_from(weight).ok()
 }
 
 fn read_cpuset(field: &Field<'_>, found: &mut Diagnostics) -> Option<CpuList> {

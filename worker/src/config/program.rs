@@ -45,6 +45,14 @@ impl Program {
     }
 }
 
+/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
+/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
+/// chosen its device.
+pub fn device(entry: &Entry) -> Option<Device> {
+    let ours = entry.bin.is_none() && has_devices(entry.stage);
+    entry.device.or(ours.then_some(Device::Cuda))
+}
+
 /// The name of the program of ours that serves one stage.
 fn own_name(stage: Stage) -> String {
     format!("sealpipe-{}", stage.name())

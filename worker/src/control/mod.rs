@@ -211,6 +211,9 @@ pub struct SectorState {
     pub name: String,
     /// Its state.
     pub state: String,
+    /// Nothing new of it starts until it is resumed.
+    #[serde(default)]
+    pub held: bool,
 }
 
 /// Parameters of [`Seed`].

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use sealpipe_protocol::Stage;
 use serde::{Deserialize, Serialize};
 
-use crate::daemon::state::Trouble;
+use crate::{daemon::state::Trouble, supervisor::Placed};
 
 /// What the daemon does. Times are in milliseconds since 1970.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct ProcessorStatus {
     /// What it computes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// What holds it to its cpus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
     /// Tasks that run there.
     pub running: Vec<TaskStatus>,
     /// Tasks that may.

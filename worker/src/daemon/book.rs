@@ -324,10 +324,16 @@ impl Writer {
                 let _ = write.written.send(Err(StoreError { message, hint }));
             }
             batch = must;
-            if !batch.is_empty() {
-                sleep_unless(closing, wait);
-                wait = (wait * 2).min(LONGEST_WAIT);
+            if batch.is_empty() {
+                return;
             }
+            // Whoever asks meanwhile is answered at once, and after those who wait already.
+            match self.received.recv_timeout(wait) {
+                Ok(write) => batch.push(write),
+                Err(blocking::RecvTimeoutError::Timeout) => wait = (wait * 2).min(LONGEST_WAIT),
+                Err(blocking::RecvTimeoutError::Disconnected) => return,
+            }
+            batch.extend(self.received.try_iter());
         }
     }
 
@@ -340,16 +346,6 @@ impl Writer {
         store.write(changes)?;
         self.store = Some(store);
         Ok(())
-    }
-}
-
-/// Sleeps, but not while the daemon ends.
-fn sleep_unless(closing: &AtomicBool, wait: Duration) {
-    const LOOK: Duration = Duration::from_millis(50);
-    let mut slept = Duration::ZERO;
-    while slept < wait && !closing.load(Ordering::SeqCst) {
-        thread::sleep(LOOK);
-        slept += LOOK;
     }
 }
 

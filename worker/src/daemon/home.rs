@@ -9,11 +9,13 @@ use std::{
     os::{
         fd::AsFd,
         unix::{
-            fs::{DirBuilderExt, PermissionsExt},
+            fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -22,6 +24,12 @@ use super::store::StoreError;
 
 /// Longest path of a socket, in bytes (unix(7), `sun_path`, less its end).
 const MAX_SOCKET_BYTES: usize = 107;
+
+/// How long a daemon that was just killed may take to be gone.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// How often the lock is tried meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// The directory.
 pub struct Home {
@@ -39,10 +47,9 @@ impl Home {
             message: format!("cannot use {} as the daemon's directory: {error}", dir.display()),
             hint: Some("give another one with --state".to_owned()),
         };
-        // Only its owner may speak to the socket in it.
+        // Only its owner may look into it. One that was there keeps its permissions: the socket has its own.
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(cannot)?;
         let dir_path = dir.canonicalize().map_err(cannot)?;
-        fs::set_permissions(&dir_path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
         let path = dir_path.join("lock");
         let mut options = OpenOptions::new();
         let mut lock = options
@@ -52,7 +59,7 @@ impl Home {
             .write(true)
             .open(&path)
             .map_err(cannot)?;
-        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        match lock_patiently(&lock) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
@@ -99,10 +106,14 @@ impl Home {
         if UnixStream::connect(socket).is_ok() {
             return Err(cannot(io::Error::other("another daemon listens there")));
         }
-        // What a daemon that was killed has left.
-        match fs::remove_file(socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-            _ => {}
+        // What a daemon that was killed has left; anything else there is somebody's.
+        match fs::symlink_metadata(socket) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(cannot(io::Error::other("a file that is no socket is there")));
+            }
+            Ok(_) => fs::remove_file(socket).map_err(cannot)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot(error)),
         }
         // Bound under another name and renamed once it has its permissions.
         let beside = socket.with_extension("new");
@@ -112,6 +123,20 @@ impl Home {
         fs::rename(&beside, socket).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         Ok(listener)
+    }
+}
+
+/// Takes the lock. A daemon that was just killed holds it until the last process that it was about to
+/// start is gone.
+fn lock_patiently(lock: &File) -> Result<(), rustix::io::Errno> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                thread::sleep(LOCK_POLL);
+            }
+            done => return done,
+        }
     }
 }
 
@@ -136,6 +161,19 @@ mod tests {
         assert_eq!((mode(&socket), mode(&dir)), (0o600, 0o700));
         drop(home);
         Home::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_somebodys_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = Home::open(temp.path()).unwrap();
+        assert_eq!(fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777, 0o755);
+        let file = temp.path().join("letter.txt");
+        fs::write(&file, "dear").unwrap();
+        let refused = home.bind(&file).unwrap_err().message;
+        assert!(refused.ends_with("a file that is no socket is there"), "{refused}");
+        assert_eq!(fs::read(&file).unwrap(), b"dear");
     }
 
     #[test]

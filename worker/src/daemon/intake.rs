@@ -133,10 +133,13 @@ fn compare(
     let mut names: HashMap<&str, &Job> = HashMap::new();
     for (number, job) in jobs {
         let before = names.insert(&job.name, job).map(|job| (job.clone(), State::Queued.word()));
+        // One that is over gives way, unless it is what is ordered.
         let before = before.or_else(|| {
             let entry = known(&job.name)?;
-            let word = entry.life.word();
-            (entry.life.state != State::Cancelled).then_some((entry.job, word))
+            let is_over = entry.life.state.is_over();
+            let gives_way = is_over && !entry.job.differences(job).is_empty();
+            let stays = entry.life.state != State::Cancelled && !gives_way;
+            stays.then_some((entry.job.clone(), entry.life.word()))
         });
         let name = job.name.clone();
         if let Some((before, state)) = before {

@@ -48,6 +48,7 @@ use crate::{
     event::{Event, Observer},
     fleet::{Fleet, Patience},
     journal::{Journals, Rotating},
+    supervisor::{self, Groups},
 };
 
 /// How often a daemon that drains looks whether anything runs.
@@ -79,6 +80,12 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
         let signals = Signals::new().map_err(|e| cannot("listen to signals", e))?;
         let listener = UnixListener::from_std(listener).map_err(|e| cannot("listen", e))?;
         let live = Arc::default();
+        let groups = match Groups::of(&config.processors.entries) {
+            // When a reload wants them it is too late.
+            Groups::Unwanted => Groups::WantedLater,
+            wanted => wanted,
+        };
+        supervisor::prepare(groups, &observer);
         let desk = desk(settings, config, book, &observer, &live);
         work(desk, listener, signals).await;
         Ok(())

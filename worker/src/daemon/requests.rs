@@ -62,7 +62,8 @@ pub fn check_names(desk: &Desk, names: &[String]) -> Answer<()> {
 fn states(desk: &Desk, names: &[String]) -> Vec<SectorState> {
     let state = |name: &String| {
         let entry = desk.book.get(name)?;
-        Some(SectorState { name: name.clone(), state: entry.life.word().to_owned() })
+        let (state, held) = (entry.life.word().to_owned(), entry.life.held);
+        Some(SectorState { name: name.clone(), state, held })
     };
     names.iter().filter_map(state).collect()
 }
@@ -142,7 +143,7 @@ async fn hold(desk: &Desk, params: SectorsParams, held: bool) -> Answer<SectorsR
                 false => live.journey.unhold(),
             }
         }
-        desk.moved(name, held.then(|| "by the word of a person".to_owned()));
+        desk.moved(name, Some(if held { "paused" } else { "resumed" }.to_owned()));
     }
     result(desk, &names)
 }

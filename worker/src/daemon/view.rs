@@ -27,6 +27,9 @@ use crate::{
     pipeline::sector::Randomness,
 };
 
+/// Characters of a command that are shown.
+const SHOWN_COMMAND_CHARS: usize = 80;
+
 /// How the daemon stands.
 pub async fn status(desk: &Arc<Desk>, params: StatusParams) -> Answer<Status> {
     check_names(desk, &params.sectors)?;
@@ -91,6 +94,7 @@ fn machinery(fleet: FleetStatus, now: u64) -> (Vec<ProcessorStatus>, Vec<LockSta
         since_ms: now.saturating_sub(processor.state_ms),
         pid: processor.pid,
         device: processor.device,
+        placed: processor.placed,
         running: processor.running.into_iter().map(task).collect(),
         slots: processor.slots,
         restarts: processor.restarts,
@@ -207,7 +211,10 @@ fn asking(entry: &Entry, what: Randomness, sector: &SectorStatus) -> (Vec<String
     let name = &entry.job.name;
     match (source, what) {
         (Source::Command(command), _) => {
-            let mut reasons = vec![format!("it waits for its {what}, which `{command}` prints")];
+            let shown: String = command.chars().take(SHOWN_COMMAND_CHARS).collect();
+            let rest = if shown.len() < command.len() { "…" } else { "" };
+            let mut reasons =
+                vec![format!("it waits for its {what}, which `{shown}{rest}` prints")];
             reasons.extend(sector.note.clone());
             let by_hand = format!("`sealpipe seed {name} HEX` says it by hand");
             (reasons, (what == Randomness::Seed).then_some(by_hand))

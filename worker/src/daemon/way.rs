@@ -28,7 +28,7 @@ use crate::{
         retry::Tries,
         sector::{Keep, Randomness},
         steps,
-        store::SectorDir,
+        store::{SectorDir, StoreError},
         task::{DriveError, Owner, Task, run_task, unfit},
     },
 };
@@ -104,6 +104,9 @@ impl<'a> Errand<'a> {
     async fn sector(&mut self, job: &'a SectorJob, journey: &Journey) -> Result<(), DriveError> {
         self.source = Some(job);
         let record = SectorDir::look(&job.dir, &job.sector())?;
+        if record.is_none() && self.life()?.has_begun() {
+            return Err(DriveError::Store(vanished(job)));
+        }
         let record = record.unwrap_or_else(|| Record::new(job.sector()));
         let first = self.first_place(&record, job, journey).await?;
         let mut dir = SectorDir::open_or_create(&job.dir, job.sector())?;
@@ -158,6 +161,7 @@ impl<'a> Errand<'a> {
             let mut owner = EchoOwner { errand: &mut *self, payload: &job.params.payload };
             let answer = run_task(&driver, &task, None, &mut owner).await?;
             self.finishes(stage).await?;
+            // Before its place is given back with the answer.
             self.desk.tell(&Event::StageFinished {
                 sector: self.name.to_owned(),
                 stage,
@@ -209,6 +213,16 @@ impl<'a> Errand<'a> {
 /// A step that does not follow any more: somebody has ended the job.
 fn over(_: Refusal) -> DriveError {
     DriveError::Stopping
+}
+
+/// What was begun lies in a directory that is not there: its disk may not be mounted, and nothing is
+/// begun anew on another one.
+fn vanished(job: &SectorJob) -> StoreError {
+    StoreError {
+        message: format!("{} is gone, and the sector in it was begun", job.dir.display()),
+        hint: Some("mount its disk; without its files a retry begins anew".to_owned()),
+        passes: false,
+    }
 }
 
 fn invalid() -> DriveError {

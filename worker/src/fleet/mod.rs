@@ -10,7 +10,7 @@ pub mod reason;
 pub mod reload;
 pub mod slot;
 pub mod status;
-mod swap;
+pub mod swap;
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -11,7 +11,7 @@ use super::{Fleet, Inner};
 use crate::{
     event::millis,
     scheduler::{PlaceId, Running, Time},
-    supervisor::{Processor, StalledTask, State},
+    supervisor::{Placed, Processor, StalledTask, State},
 };
 
 /// A fleet at one moment.
@@ -55,6 +55,9 @@ pub struct ProcessorStatus {
     /// What it computes on, as it said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// What holds its process to its cpus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
     /// Tasks that it takes at a time, as it is now.
     pub slots: usize,
     /// Tasks that it runs.
@@ -185,6 +188,7 @@ fn of_processor(processor: &Processor) -> ProcessorStatus {
         state_ms: millis(health.since.elapsed()),
         pid: ready.map(|ready| ready.pid),
         device: ready.and_then(|ready| ready.offer.device.clone()),
+        placed: ready.map(|ready| ready.placed.clone()),
         slots: processor.capacity(),
         running: Vec::new(),
         stalled: ready.map(|ready| ready.link.stalled()).unwrap_or_default(),

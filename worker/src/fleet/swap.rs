@@ -80,12 +80,12 @@ fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
         return Fate::Start(None);
     };
     let old = processor.spec();
-    if *old == *spec {
-        Fate::Keep(place)
-    } else if old.is_same_process(spec) {
-        Fate::Tune(place, old.differences(spec))
-    } else {
+    if !old.is_same_process(spec) || processor.is_outdated() {
         Fate::Start(Some(place))
+    } else if *old == *spec {
+        Fate::Keep(place)
+    } else {
+        Fate::Tune(place, old.differences(spec))
     }
 }
 

@@ -193,6 +193,7 @@ impl<C: Course> Way<'_, C> {
         if let Err(DriveError::Stage { drop_work: true, .. }) = &answer {
             dir.remove_work()?;
         }
+        // Its place is given back at the end: the record comes first.
         let answer = answer?;
         let elapsed_ms = millis(since.elapsed());
         let stage_record = dir.record.stages.entry(stage).or_default();

@@ -10,6 +10,7 @@ use sealpipe_protocol::{
     stage::Job,
 };
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -22,7 +23,7 @@ use crate::{
     event::{Event, Observer, millis},
     fleet::{Fleet, Journey, Patience, Slot},
     scheduler::PlaceId,
-    supervisor::{Condemned, Lost, StartError, State},
+    supervisor::{Condemned, Lost, Ready, StartError, State},
 };
 
 /// How long a process that lost a task may take to be seen dead.
@@ -127,7 +128,7 @@ impl Driver {
 }
 
 /// Runs a task until it has a result: waits for a place unless it comes with one, runs it there, and
-/// again elsewhere when its process dies. Gives the number of the try that succeeded.
+/// again elsewhere when its process dies.
 ///
 /// # Errors
 /// [`DriveError`].
@@ -137,7 +138,6 @@ pub async fn run_task(
     mut place: Option<Slot>,
     owner: &mut impl Owner,
 ) -> Result<Answer, DriveError> {
-    let Driver { fleet, observer, patience, .. } = driver;
     let stage = task.job.stage();
     let failed = |error| DriveError::Stage { stage, error, drop_work: false };
     let params = task.job.to_raw().map_err(failed)?;
@@ -155,71 +155,18 @@ pub async fn run_task(
         };
         let processor = slot.processor().id().to_string();
         let attempt = owner.begin(&processor).await?;
-        observer.tell(&Event::StageStarted {
-            sector: task.sector.to_owned(),
-            stage,
-            processor: processor.clone(),
-            pid: ready.pid,
-            attempt,
-        });
-        let params = TaskRunParams {
-            task_id: task.id.clone(),
-            attempt,
-            stage: stage.name().to_owned(),
-            schema_version: Version::V1_0,
-            params: params.clone(),
-        };
-        let report = progress_report(task.sector, stage, observer);
-        let answered = ready.link.run(&params, report).await;
-        let accepted = answered.and_then(|result| {
-            owner.accept(&result).map_err(Lost::Failed)?;
-            Ok(result)
-        });
-        let lost = match accepted {
-            Ok(result) => {
-                return Ok(Answer { attempt, processor, resumed_from: result.resumed_from });
+        let now = Try { driver, task, slot, ready, processor, attempt };
+        match now.run(params.clone(), owner).await {
+            Ok(resumed_from) => {
+                let Try { slot, processor, attempt, .. } = now;
+                return Ok(Answer { attempt, processor, resumed_from, place: slot });
             }
-            Err(lost) => lost,
-        };
-        if matches!(lost, Lost::Gone(_)) {
-            seen_dead(&slot, ready.pid).await;
+            Err(lost) => avoid = now.lost(lost, owner).await?,
         }
-        if fleet.is_stopping() {
-            return Err(DriveError::Stopping);
-        }
-        let mut tries = owner.tries();
-        let verdict = judge(*patience, &mut tries, &lost);
-        let reason = lost.to_string();
-        if let Verdict::Again { condemn: true, .. } = verdict {
-            // Before its place is given back: nobody else is to get it.
-            slot.processor().condemn(Condemned { message: reason.clone(), hint: None });
-        }
-        let place = slot.place();
-        drop(slot);
-        owner.lost(tries).await?;
-        let delay = match verdict {
-            Verdict::Stop { drop_work } => {
-                return Err(DriveError::Stage { stage, error: as_error(lost), drop_work });
-            }
-            Verdict::Again { delay, elsewhere, .. } => {
-                avoid = elsewhere.then_some(place);
-                delay
-            }
-        };
-        observer.tell(&Event::StageRetried {
-            sector: task.sector.to_owned(),
-            stage,
-            attempt,
-            pid: Some(ready.pid),
-            delay_ms: millis(delay),
-            reason,
-        });
-        sleep(delay).await;
     }
 }
 
 /// How a task ended well.
-#[derive(Debug)]
 pub struct Answer {
     /// The number of the try.
     pub attempt: u32,
@@ -227,6 +174,89 @@ pub struct Answer {
     pub processor: String,
     /// What it did not have to repeat.
     pub resumed_from: Option<String>,
+    /// Its place. It is kept until this is dropped: whoever tells that the task has ended does so before
+    /// anybody else begins there.
+    pub place: Slot,
+}
+
+/// One try of a task.
+struct Try<'a> {
+    driver: &'a Driver,
+    task: &'a Task<'a>,
+    slot: Slot,
+    ready: Ready,
+    processor: String,
+    attempt: u32,
+}
+
+impl Try<'_> {
+    /// Runs the task. Gives what it did not have to repeat.
+    async fn run(
+        &self,
+        params: Box<RawValue>,
+        owner: &mut impl Owner,
+    ) -> Result<Option<String>, Lost> {
+        let Self { driver, task, ready, attempt, .. } = self;
+        let stage = task.job.stage();
+        driver.observer.tell(&Event::StageStarted {
+            sector: task.sector.to_owned(),
+            stage,
+            processor: self.processor.clone(),
+            pid: ready.pid,
+            attempt: *attempt,
+        });
+        let params = TaskRunParams {
+            task_id: task.id.clone(),
+            attempt: *attempt,
+            stage: stage.name().to_owned(),
+            schema_version: Version::V1_0,
+            params,
+        };
+        let report = progress_report(task.sector, stage, &driver.observer);
+        let result = ready.link.run(&params, report).await?;
+        owner.accept(&result).map_err(Lost::Failed)?;
+        Ok(result.resumed_from)
+    }
+
+    /// Judges the loss, and waits as long as is judged. Gives the place to avoid.
+    async fn lost(self, lost: Lost, owner: &mut impl Owner) -> Result<Option<PlaceId>, DriveError> {
+        let Self { driver, task, slot, ready, attempt, .. } = self;
+        if matches!(lost, Lost::Gone(_)) {
+            seen_dead(&slot, ready.pid).await;
+        }
+        if driver.fleet.is_stopping() {
+            return Err(DriveError::Stopping);
+        }
+        let mut tries = owner.tries();
+        let verdict = judge(driver.patience, &mut tries, &lost);
+        let reason = lost.to_string();
+        if let Verdict::Again { condemn: true, .. } = verdict {
+            // Before its place is given back: nobody else is to get it.
+            let message = format!("its task {} failed critically: {reason}", task.id);
+            slot.processor().condemn(Condemned { message, hint: hint(&lost) });
+        }
+        let (sector, stage, pid) = (task.sector.to_owned(), task.job.stage(), Some(ready.pid));
+        // Told before anybody else begins there.
+        driver.observer.tell(&match verdict {
+            Verdict::Stop { .. } => Event::StageFailed { sector, stage, attempt, pid, reason },
+            Verdict::Again { delay, .. } => {
+                let delay_ms = millis(delay);
+                Event::StageRetried { sector, stage, attempt, pid, delay_ms, reason }
+            }
+        });
+        let place = slot.place();
+        drop(slot);
+        owner.lost(tries).await?;
+        match verdict {
+            Verdict::Stop { drop_work } => {
+                Err(DriveError::Stage { stage, error: as_error(lost), drop_work })
+            }
+            Verdict::Again { delay, elsewhere, .. } => {
+                sleep(delay).await;
+                Ok(elsewhere.then_some(place))
+            }
+        }
+    }
 }
 
 /// Judges a loss. Somebody who waits at a terminal is told at once what a critical error says.
@@ -319,6 +349,13 @@ async fn seen_dead(slot: &Slot, pid: i32) {
     let mut state = slot.processor().state();
     let other = |state: &State| !matches!(state, State::Ready(ready) if ready.pid == pid);
     let _ = timeout(SEEN_DEAD_WITHIN, state.wait_for(other)).await;
+}
+
+fn hint(lost: &Lost) -> Option<String> {
+    match lost {
+        Lost::Failed(error) => error.data.hint.clone(),
+        Lost::Gone(_) | Lost::Stalled(_) => None,
+    }
 }
 
 fn as_error(lost: Lost) -> TaskError {

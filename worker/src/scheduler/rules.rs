@@ -54,6 +54,16 @@ pub enum Cap {
     Unbounded,
 }
 
+impl Cap {
+    /// The number that was set, if one was.
+    pub fn set(self) -> Option<usize> {
+        match self {
+            Self::AtMost(most) => Some(most),
+            Self::Auto | Self::Unbounded => None,
+        }
+    }
+}
+
 /// Bounds on one stage, over all of its processors.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct StageLimit {

@@ -20,7 +20,9 @@ use super::{
     connection::{Condemned, Connection, Dialect},
     handshake::{self, Started},
     lifecycle::{self, Life, Lifecycle},
+    placed::Watch,
     processor::{Command, Ready, Shared, State},
+    program_files::ProgramFiles,
 };
 use crate::event::{Event, Observer, millis};
 
@@ -83,6 +85,7 @@ impl Care {
         loop {
             self.shared.set(State::Starting);
             let spec = self.shared.spec();
+            self.shared.starts_from(ProgramFiles::of(&spec.program));
             let started = tokio::select! {
                 started = handshake::start(&spec, &mut dialect, &self.observer) => started,
                 // Dropping the half-started child kills it.
@@ -163,9 +166,11 @@ impl Care {
             max_concurrent: offer.max_concurrent,
             device: offer.device.clone(),
             implied: self.id.index.is_none(),
+            placed: child.placed().clone(),
         });
-        let since = Instant::now();
-        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid }));
+        let _watch = Watch::over(child.pid(), &self.shared.spec(), self.observer.clone());
+        let (since, placed) = (Instant::now(), child.placed().clone());
+        self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid, placed }));
         // It may have been changed while the process was starting.
         link.tune(&self.shared.spec());
         let reason = loop {
@@ -189,6 +194,8 @@ impl Care {
                 }
             }
         };
+        // It takes no task any more, however long it takes to clean up after it.
+        self.shared.set(State::Restarting);
         child.kill().await;
         let last_words = child.last_words().await;
         self.observer.tell(&Event::ProcessorDied {

@@ -20,11 +20,18 @@ use sealpipe_protocol::{PROTOCOL_ENV, Version, legacy, placement::CpuList};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child as TokioChild, ChildStderr, ChildStdin, ChildStdout, Command},
-    task::JoinHandle,
+    runtime::Handle,
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
-use super::{ProcessorSpec, connection::Dialect, spawn::before_exec};
+use super::{
+    ProcessorSpec, cgroup,
+    connection::Dialect,
+    guardian::{self, Group},
+    placed::{Placed, control_group},
+    spawn::{before_exec, enter_group},
+};
 use crate::{config::Pinning, hardware::PLANNING_ENVS};
 
 /// Lines of stderr that are kept, to show when the process dies.
@@ -60,6 +67,9 @@ impl StderrTail {
 pub struct Child {
     process: TokioChild,
     pid: Pid,
+    /// What belongs to it and is not known to be gone.
+    group: Option<Group>,
+    placed: Placed,
     stderr: StderrTail,
     drain: JoinHandle<()>,
 }
@@ -97,16 +107,24 @@ impl Child {
         command.process_group(0).kill_on_drop(true);
         let cpus = spec.placement.cpus.as_ref().filter(|_| spec.pinning == Pinning::Worker);
         let node = spec.placement.memory_node.filter(|_| spec.pinning == Pinning::Worker);
-        before_exec(&mut command, getpid(), cpus.map(cpu_set), node);
-        let mut process = command.spawn()?;
+        let control_group = control_group(spec)?;
+        let removed = |_: &io::Error| control_group.iter().for_each(|dir| cgroup::remove(dir));
+        if let Some(dir) = &control_group {
+            enter_group(&mut command, cgroup::entrance(dir).inspect_err(removed)?);
+        }
+        let mark = before_exec(&mut command, getpid(), cpus.map(cpu_set), node);
+        let mut process = command.spawn().inspect_err(removed)?;
         let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let ends = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(pid), (Some(stdin), Some(stdout), Some(stderr))) = (pid, ends) else {
             return Err(io::Error::other("the process has no pid or no pipes"));
         };
+        let group = Group::of(pid, mark, control_group.clone());
+        group.iter().for_each(guardian::began);
+        let placed = Placed::of(spec, control_group);
         let tail = StderrTail::default();
         let drain = tokio::spawn(drain(stderr, tail.clone(), spec.id.to_string()));
-        Ok((Self { process, pid, stderr: tail, drain }, stdin, stdout))
+        Ok((Self { process, pid, group, placed, stderr: tail, drain }, stdin, stdout))
     }
 
     /// The process' id, which is its group's as well.
@@ -114,18 +132,32 @@ impl Child {
         self.pid
     }
 
+    /// What holds it to its cpus.
+    pub fn placed(&self) -> &Placed {
+        &self.placed
+    }
+
     /// Waits until the process is gone.
     pub async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.process.wait().await
     }
 
-    /// Kills the process and all of its group, and reaps it.
+    /// Kills the process and all that descends from it, and reaps it.
     pub async fn kill(&mut self) -> Option<ExitStatus> {
-        let _ = kill_process_group(self.pid, Signal::KILL);
+        self.kill_group();
         let status = self.process.wait().await.ok();
-        // Members that were started in between.
-        let _ = kill_process_group(self.pid, Signal::KILL);
+        if let Some(group) = self.group.take() {
+            // It reads all of `/proc`. That it panics is no reason to do so here.
+            let _ = spawn_blocking(move || end(&group)).await;
+        }
         status
+    }
+
+    fn kill_group(&self) {
+        // Before the process is reaped the group's id cannot be anybody else's.
+        if self.process.id().is_some() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
     }
 
     /// What it said last; waits a moment for what is still in the pipe.
@@ -137,11 +169,22 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Before the process is reaped the group's id cannot be anybody else's.
-        if self.process.id().is_some() {
-            let _ = kill_process_group(self.pid, Signal::KILL);
+        self.kill_group();
+        // Without a runtime the worker is about to end, and the guardian does this.
+        if let (Some(group), Ok(runtime)) = (self.group.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || end(&group));
         }
     }
+}
+
+/// Kills what is left of a processor, wherever it has gone.
+fn end(group: &Group) {
+    let left = group.end();
+    if left.is_empty() {
+        return guardian::ended(group);
+    }
+    let pids: Vec<_> = left.iter().map(|process| process.pid).collect();
+    tracing::warn!("processes {pids:?} cannot be killed");
 }
 
 fn cpu_set(cpus: &CpuList) -> CpuSet {

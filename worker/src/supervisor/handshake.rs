@@ -141,8 +141,8 @@ pub(super) fn cannot_run(spec: &ProcessorSpec, error: &std::io::Error) -> StartE
         std::io::ErrorKind::NotFound => "check the entry's `bin`, or that it is on the PATH",
         std::io::ErrorKind::PermissionDenied => "is it executable, and its directory readable?",
         std::io::ErrorKind::InvalidInput => {
-            "with `pinning = \"worker\"` the cpus of `cgroup.cpuset` and the node of \
-             `numa_preferred` have to exist"
+            "the cpus of `cgroup.cpuset` and the node of `numa_preferred` have to exist, and the \
+             worker's own control group has to have them"
         }
         _ => "is it a program of this machine's architecture?",
     };

@@ -17,6 +17,8 @@ use super::{
     ProcessorId, ProcessorSpec, StartError,
     care::Care,
     connection::{Condemned, Connection},
+    placed::Placed,
+    program_files::ProgramFiles,
 };
 use crate::event::Observer;
 
@@ -60,6 +62,8 @@ pub struct Ready {
     pub offer: StageOffer,
     /// Its process id.
     pub pid: i32,
+    /// What holds it to its cpus.
+    pub placed: Placed,
 }
 
 /// How an entry has fared so far.
@@ -84,6 +88,8 @@ pub(super) struct Shared {
     spec: Mutex<Arc<ProcessorSpec>>,
     health: Mutex<Health>,
     state: watch::Sender<State>,
+    /// Of the process that was started last.
+    files: Mutex<Option<ProgramFiles>>,
 }
 
 impl Shared {
@@ -93,6 +99,11 @@ impl Shared {
 
     pub fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a process is about to be started from.
+    pub fn starts_from(&self, files: ProgramFiles) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files);
     }
 
     pub fn set(&self, state: State) {
@@ -118,6 +129,7 @@ impl Processor {
             spec: Mutex::new(Arc::new(spec)),
             health: Mutex::new(health),
             state: watch::Sender::new(State::Idle),
+            files: Mutex::default(),
         });
         // A start and a stop are sent once; a revival by a person.
         let (commands, commands_rx) = mpsc::unbounded_channel();
@@ -142,6 +154,12 @@ impl Processor {
             ready.link.tune(&spec);
         }
         *self.shared.spec.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
+    }
+
+    /// Whether another program lies now where its process was started from.
+    pub fn is_outdated(&self) -> bool {
+        let files = self.shared.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.as_ref().is_some_and(|files| *files != ProgramFiles::of(&self.spec().program))
     }
 
     /// What it is doing, now and from now on.

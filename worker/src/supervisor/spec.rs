@@ -10,11 +10,12 @@ use sealpipe_protocol::{
 };
 
 use crate::config::{
-    Device, Entry, Pinning, Program,
+    DEFAULT_GROUP, Device, Entry, Pinning, Program,
     entry::{
         CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
         DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
     },
+    program,
 };
 
 /// How long a processor may take to stop, unless it is killed.
@@ -55,6 +56,10 @@ pub struct ProcessorSpec {
     pub placement: Placement,
     /// Who pins it.
     pub pinning: Pinning,
+    /// The control group that its own lies in, where there are any.
+    pub control_group: String,
+    /// Its share of the cpus' time beside other control groups.
+    pub cpu_weight: Option<u32>,
     /// What it has to compute on; `None` when any will do.
     pub device: Option<Device>,
     /// The entry's own bound on tasks at a time.
@@ -93,7 +98,9 @@ impl ProcessorSpec {
                 gpus: gpus.map(|list| list.split(',').map(|g| g.trim().to_owned()).collect()),
             },
             pinning: entry.pinning,
-            device: device(entry),
+            control_group: entry.cgroup_group.clone(),
+            cpu_weight: entry.cgroup_weight,
+            device: program::device(entry),
             concurrent: entry.concurrent,
             locks: entry.locks.clone(),
             weight: entry.weight,
@@ -115,6 +122,8 @@ impl ProcessorSpec {
             stable_wait: DEFAULT_STABLE_WAIT,
             placement: Placement::default(),
             pinning: Pinning::default(),
+            control_group: DEFAULT_GROUP.to_owned(),
+            cpu_weight: None,
             device: None,
             concurrent: None,
             locks: Vec::new(),
@@ -167,12 +176,4 @@ impl ProcessorSpec {
         compare("grace", time(self.grace), time(other.grace));
         found
     }
-}
-
-/// What an entry has to compute on. There is no silent fall-back from GPU to CPU: an entry of pc2 or
-/// c2 whose program we choose means a GPU unless it says otherwise. Whoever names a program has
-/// chosen its device.
-fn device(entry: &Entry) -> Option<Device> {
-    let ours = entry.bin.is_none() && matches!(entry.stage, Stage::Pc2 | Stage::C2);
-    entry.device.or(ours.then_some(Device::Cuda))
 }

@@ -242,6 +242,25 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn another_program_under_the_same_path_is_taken_over() {
+    let bench = Bench::new(Patience::Endless, "", &[]);
+    bench.make_implied();
+    bench.run(Stage::Echo, "before", json!({}), None).await.unwrap();
+    let (name, old) = ("echo (implied)", bench.pid("echo (implied)"));
+    let same = bench.reload("", &[]).await.unwrap();
+    assert!(same.draining.is_empty(), "{same:?}");
+    assert_eq!(bench.pid(name), old);
+    std::fs::remove_file(bench.path("sealpipe-reference")).unwrap();
+    bench.make_implied();
+    let reload = bench.reload("", &[]).await.unwrap();
+    assert_eq!(reload.draining.len(), 1, "{reload:?}");
+    bench.run(Stage::Echo, "after", json!({}), None).await.unwrap();
+    assert_ne!(bench.pid(name), old);
+    bench.wait(|| !is_alive(old)).await;
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn reloads_at_the_same_time_wait_for_one_another() {
     let bench = Bench::ready("", &[generation(0)]).await;
     let (first, second) = ([generation(1)], [generation(2)]);

@@ -13,7 +13,7 @@ use crate::{
     hardware::{Hardware, size},
 };
 
-use super::Host;
+use super::{super::table::table, Host};
 
 /// The table's columns. The program comes last, for it may be long.
 const HEADERS: [&str; 7] = ["STAGE", "CPUS", "NODE", "SLOTS", "LOCKS", "GPU", "PROGRAM"];
@@ -22,10 +22,8 @@ const HEADERS: [&str; 7] = ["STAGE", "CPUS", "NODE", "SLOTS", "LOCKS", "GPU", "P
 pub(super) fn text(config: &Config, host: &Host<'_>) -> String {
     let processors = &config.processors;
     let mut text = String::new();
-    if !processors.entries.is_empty() {
-        let rows = processors.entries.iter().map(|entry| row(entry, &host.files.program(entry)));
-        text.push_str(&table(&rows.collect::<Vec<_>>()));
-    }
+    let rows = processors.entries.iter().map(|entry| row(entry, &host.files.program(entry)));
+    text.push_str(&table(HEADERS, &rows.collect::<Vec<_>>()));
     let limitation = &processors.limitation;
     let concurrent = limitation.concurrent.iter().map(|(stage, limit)| format!("{stage} {limit}"));
     push_list(&mut text, "at most at once", concurrent);
@@ -40,7 +38,7 @@ pub(super) fn text(config: &Config, host: &Host<'_>) -> String {
     push_list(&mut text, "static tree_d", files);
     push_list(
         &mut text,
-        "without an entry, served on first use",
+        "implied, one sealpipe-reference each from its first use",
         processors.implied().map(|stage| stage.to_string()),
     );
     if let Some(hardware) = host.known() {
@@ -92,25 +90,6 @@ fn row(entry: &Entry, program: &Program) -> [String; HEADERS.len()] {
         gpus,
         format!("{} {}", program.bin.display(), program.args.join(" ")),
     ]
-}
-
-/// Columns under their headers, two spaces apart.
-fn table(rows: &[[String; HEADERS.len()]]) -> String {
-    let headers = HEADERS.map(str::to_owned);
-    let widths: Vec<usize> = (0..HEADERS.len())
-        .map(|idx| {
-            let cells = std::iter::once(&headers).chain(rows).map(|row| row[idx].chars().count());
-            cells.max().unwrap_or(0)
-        })
-        .collect();
-    let mut text = String::new();
-    for row in std::iter::once(&headers).chain(rows) {
-        let cells: Vec<_> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// The summary for programs. What would be started stands there only without errors.

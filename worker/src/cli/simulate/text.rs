@@ -6,8 +6,11 @@ use std::{fmt::Write as _, path::Path};
 
 use sealpipe_protocol::Stage;
 
-use super::{Run, columns::table};
-use crate::simulate::{Profile, Report, STARVED_AFTER, StageReport, Waits};
+use super::Run;
+use crate::{
+    cli::table::numbers,
+    simulate::{Profile, Report, STARVED_AFTER, StageReport, Waits},
+};
 
 /// The whole text.
 pub fn text(profile: &Profile, runs: &[Run]) -> String {
@@ -116,7 +119,7 @@ fn stages(report: &Report) -> String {
         let first = [stage.stage.to_string(), stage.done.to_string(), mean, p99, longest];
         first.into_iter().chain(numbers).collect()
     };
-    table(&headers, &report.stages.iter().map(row).collect::<Vec<_>>())
+    numbers(&headers, &report.stages.iter().map(row).collect::<Vec<_>>())
 }
 
 fn places(report: &Report) -> String {
@@ -135,7 +138,7 @@ fn places(report: &Report) -> String {
             ]
         })
         .collect();
-    table(&headers, &rows)
+    numbers(&headers, &rows)
 }
 
 fn locks(report: &Report) -> String {
@@ -158,7 +161,7 @@ fn locks(report: &Report) -> String {
             first.into_iter().chain(by).collect()
         })
         .collect();
-    table(&headers, &rows)
+    numbers(&headers, &rows)
 }
 
 /// A column for each run.
@@ -179,7 +182,7 @@ fn several(text: &mut String, runs: &[Run]) {
     }
     let names: Vec<String> = runs.iter().map(name).collect();
     let headers: Vec<&str> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
-    text.push_str(&table(&headers, &comparison(runs)));
+    text.push_str(&numbers(&headers, &comparison(runs)));
     for (name, run) in names.iter().zip(runs) {
         let _ = writeln!(text, "{name}: {}", run.report.bottleneck);
         for deadlock in &run.report.deadlock {

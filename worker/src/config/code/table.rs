@@ -82,6 +82,9 @@ codes! {
     TooMany = "SP214" Error "too many of something",
         "A configuration has at most 256 entries, each of them a process, and an entry at most 64 locks. More are a slip, and would take long to compare.",
         "Let one entry run several tasks with `concurrent` instead.";
+    GroupName = "SP215" Warning "name of no control group",
+        "The name of a control group has letters, digits, `-`, `_` and `.`, does not begin as the kernel's own files do, and is not that of the worker's group. This one is not taken.",
+        "Write a plain name, or remove the line for the default, `vc-worker`.";
 
     NoTopology = "SP301" Error "the machine is not known",
         "hwloc could not look at this machine, or did not understand the one that is described by `--topology` or the environment.",
@@ -145,7 +148,7 @@ codes! {
         "Remove the key for no limit, or write at least 1.";
     NoSectors = "SP603" Error "no sector may begin",
         "With `sectors_in_flight = 0` no sector ever begins, and no stage runs.",
-        "Remove the key, or write at least 1.";
+        "Remove the key for the default, write at least 1, or write `\"unbounded\"`.";
     LimitAbove = "SP604" Note "limit above the slots",
         "The stage's limit is more than all of its entries can run at once, so that it has no effect.",
         "Nothing, or raise `concurrent` of the entries.";
@@ -153,7 +156,7 @@ codes! {
         "The entries of the stage could run more tasks at once than its limit allows. Some slots always stay empty.",
         "Nothing, or raise the limit.";
     Unbounded = "SP606" Note "pc1 without a bound",
-        "Nothing says how many pc1 tasks may run at once: neither a limit, nor `concurrent`, nor a lock, nor a bound on sectors in flight. Each takes twice a sector's size of memory.",
+        "Nothing that is written says how many pc1 tasks may run at once: neither a limit, nor `concurrent`, nor a lock, nor a number of sectors in flight. Each takes twice a sector's size of memory.",
         "Write `concurrent` beside the entry.";
 
     Memory = "SP701" Warning "not enough memory",
@@ -166,7 +169,7 @@ codes! {
         "The pc1 tasks that prefer a node need more memory than it has. The rest comes from other nodes, and is slower.",
         "Spread pc1 over the nodes, an entry for each.";
     Disk = "SP704" Warning "not enough disk",
-        "The sectors that may be under way need more room than all disks have free. Counted are 485 GiB for a sector of 32 GiB until it is sealed, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
+        "The sectors that may be under way need more room than all disks have free. Counted are 549 GiB for a sector of 32 GiB, what the worker wants to be free before it begins one, and as many sectors as `sectors_in_flight` or the pc1 that run at once.",
         "Set `sectors_in_flight`, or lower pc1's `concurrent`.";
 
     NoProgram = "SP801" Error "no such program",
@@ -178,4 +181,7 @@ codes! {
     NoParameters = "SP803" Warning "no Groth16 parameters",
         "c2 needs the network's parameters of the sector size, and the directory where filecoin-proofs looks lacks them. It would be found out only when a sector has come that far.",
         "Fetch them (`lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' `paramfetch`), and point `FIL_PROOFS_PARAMETER_CACHE` at their directory.";
+    CpuProgram = "SP804" Error "a program without a GPU",
+        "An entry of pc2 or c2 means a GPU unless it says otherwise, and the program that serves it computes on the cpu only. The entry would not start: nothing falls back to the cpu in silence.",
+        "Say `device = \"cpu\"`, install the program that computes on a GPU beside the worker, or name one with `bin`.";
 }

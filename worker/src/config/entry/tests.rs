@@ -16,7 +16,7 @@ fn an_empty_entry_has_damocles_defaults() {
     assert_eq!((entry.stage, entry.index, entry.line()), (Stage::Pc1, 0, 1));
     assert_eq!((&entry.bin, &entry.args, &entry.cpus), (&None, &None, &None));
     assert_eq!(entry.stable_wait, Duration::from_secs(5));
-    assert_eq!(entry.cgroup_group, "vc-worker");
+    assert_eq!((entry.cgroup_group.as_str(), entry.cgroup_weight), ("vc-worker", None));
     assert_eq!((entry.numa_preferred, entry.concurrent), (None, None));
     assert!(entry.envs.is_empty() && entry.locks.is_empty());
     assert!(entry.inherit_envs && entry.auto_restart);
@@ -31,6 +31,7 @@ args = ["--fast", "processor"]
 stable_wait = "1m 5s"
 cgroup.cpuset = "0-2,8"
 cgroup.group_name = "mine"
+cgroup.weight = 200
 numa_preferred = 1
 envs = { A = "1", B = "two" }
 inherit_envs = false
@@ -43,14 +44,13 @@ device = "cuda"
 x = 1
 y = 1
 "#,
-        &["note 6:8 `processors.pc1.cgroup.group_name` has no effect: sealpipe makes no control \
-           group"],
+        &[],
     );
     assert_eq!(entry.bin.as_deref(), Some("/opt/pc1"));
     assert_eq!(entry.args, Some(vec!["--fast".to_owned(), "processor".to_owned()]));
     assert_eq!(entry.stable_wait, Duration::from_secs(65));
     assert_eq!(entry.cpus.unwrap().to_string(), "0-2,8");
-    assert_eq!(entry.cgroup_group, "mine");
+    assert_eq!((entry.cgroup_group.as_str(), entry.cgroup_weight), ("mine", Some(200)));
     assert_eq!(entry.numa_preferred, Some(1));
     assert_eq!(entry.envs["B"], "two");
     assert!(!entry.inherit_envs && !entry.auto_restart);
@@ -69,6 +69,23 @@ fn a_mistyped_key_is_a_warning() {
         "[processors.pc1.cgroup]\ncpus = 1",
         &["warning 3:1 unknown key `processors.pc1.cgroup.cpus` is ignored"],
     );
+}
+
+#[test]
+fn a_control_group_has_a_name_that_the_kernel_takes_and_a_weight_in_its_bounds() {
+    for name in ["a/b", "", ".", "..", "cpu.max", "sealpipe-worker", "a b"] {
+        let said = format!(
+            "warning 2:21 `processors.pc1.cgroup.group_name` is `{name}`, which names no control group"
+        );
+        let entry = entry(&format!("cgroup.group_name = \"{name}\""), &[&said]);
+        assert_eq!(entry.cgroup_group, "vc-worker");
+    }
+    for weight in ["0", "10001"] {
+        let said =
+            format!("error 2:17 `processors.pc1.cgroup.weight` is {weight}, expected 1 to 10000");
+        assert_eq!(entry(&format!("cgroup.weight = {weight}"), &[&said]).cgroup_weight, None);
+    }
+    assert_eq!(entry("cgroup.weight = 10000", &[]).cgroup_weight, Some(10_000));
 }
 
 #[test]

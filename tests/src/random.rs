@@ -16,6 +16,11 @@ pub fn seed() -> u64 {
 pub struct Random(pub u64);
 
 impl Random {
+    /// A number below `most`, which is not zero.
+    pub fn number(&mut self, most: u64) -> u64 {
+        self.next() % most.max(1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = self.0;
