@@ -23,6 +23,9 @@ use super::store::StoreError;
 /// Longest path of a socket, in bytes (unix(7), `sun_path`, less its end).
 const MAX_SOCKET_BYTES: usize = 107;
 
+/// The file that keeps a second daemon out.
+const LOCK: &str = "lock";
+
 /// The directory.
 pub struct Home {
     dir: PathBuf,
@@ -39,11 +42,16 @@ impl Home {
             message: format!("cannot use {} as the daemon's directory: {error}", dir.display()),
             hint: Some("give another one with --state".to_owned()),
         };
-        // Only its owner may speak to the socket in it.
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(cannot)?;
         let dir_path = dir.canonicalize().map_err(cannot)?;
+        // Nobody else's directory is closed to the others.
+        let is_ours = dir_path.join(LOCK).exists();
+        if !is_ours && fs::read_dir(&dir_path).map_err(cannot)?.next().is_some() {
+            return Err(cannot(io::Error::other("it holds other files")));
+        }
+        // Only its owner may speak to the socket in it.
         fs::set_permissions(&dir_path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
-        let path = dir_path.join("lock");
+        let path = dir_path.join(LOCK);
         let mut options = OpenOptions::new();
         let mut lock = options
             .create(true)
@@ -136,6 +144,17 @@ mod tests {
         assert_eq!((mode(&socket), mode(&dir)), (0o600, 0o700));
         drop(home);
         Home::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("letter"), "dear").unwrap();
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = Home::open(temp.path()).err().unwrap().message;
+        assert!(refused.ends_with("it holds other files"), "{refused}");
+        let mode = fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755);
     }
 
     #[test]
