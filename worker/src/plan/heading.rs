@@ -35,6 +35,7 @@ pub fn heading(
     paragraphs.push(String::new());
     paragraphs.push(pc1(best, wishes, bounds));
     paragraphs.push(memory(best, hardware, profile));
+    paragraphs.extend(unused_gpus(best, hardware));
     paragraphs.push(format!(
         "Cores that no entry needs: cpus {}. add_pieces, tree_d, c1 and verify have no entry: one \
          reference processor each, on whatever is idle. pc1, pc2 and c2 are sealpipe-pc1, \
@@ -158,6 +159,16 @@ fn pc1(best: &Candidate, wishes: &Wishes, bounds: &Bounds) -> String {
         "as many as there is room for"
     };
     format!("{n} pc1 at once, {reason}; there is room for {room}.")
+}
+
+/// GPUs that memory or cores are not enough for.
+fn unused_gpus(best: &Candidate, hardware: &Hardware) -> Option<String> {
+    let used = |index| best.draft.entries.iter().any(|entry| entry.gpu == Some(index));
+    let gpus = hardware.gpus.iter().flatten().map(|gpu| gpu.index);
+    let unused: Vec<String> = gpus.filter(|index| !used(*index)).map(|i| i.to_string()).collect();
+    (!unused.is_empty()).then(|| {
+        format!("Not used: GPU {}, for whose tasks memory or cores are not enough.", list(&unused))
+    })
 }
 
 /// Memory when most of it is taken.

@@ -105,11 +105,32 @@ fn cannot<T>(message: impl Into<String>, hint: &str) -> Result<T, PlanError> {
     Err(PlanError { message: message.into(), hint: hint.to_owned() })
 }
 
-/// Proposes a configuration.
+/// Proposes a configuration. Where memory or cores are not enough for the tasks of all GPUs, the last
+/// ones are left out.
 ///
 /// # Errors
 /// The machine is too small, or the wishes contradict it or each other.
 pub fn plan(hardware: &Hardware, profile: &Profile, wishes: &Wishes) -> Result<Plan, PlanError> {
+    let mut first_error = None;
+    let mut fewer = hardware.clone();
+    loop {
+        let gpus = fewer.gpus.as_ref().map_or(0, Vec::len);
+        match with_all_gpus(&fewer, hardware, profile, wishes) {
+            Ok(plan) => return Ok(plan),
+            Err(error) if gpus <= 1 => return Err(first_error.unwrap_or(error)),
+            Err(error) => _ = first_error.get_or_insert(error),
+        }
+        fewer.gpus.iter_mut().for_each(|gpus| gpus.truncate(gpus.len() - 1));
+    }
+}
+
+/// Proposes a configuration for a machine that is `whole`, or has GPUs more.
+fn with_all_gpus(
+    hardware: &Hardware,
+    whole: &Hardware,
+    profile: &Profile,
+    wishes: &Wishes,
+) -> Result<Plan, PlanError> {
     let mut candidates = Vec::new();
     let mut bounds = None;
     for (gpus, n_pc2) in kinds(hardware, profile, wishes)? {
@@ -140,7 +161,7 @@ pub fn plan(hardware: &Hardware, profile: &Profile, wishes: &Wishes) -> Result<P
     let runner_up = shares_otherwise
         .or_else(|| others.iter().find(|other| other.draft.n_pc1() != best.draft.n_pc1()))
         .cloned();
-    let heading = heading::heading(hardware, profile, wishes, &best, runner_up.as_ref(), &bounds);
+    let heading = heading::heading(whole, profile, wishes, &best, runner_up.as_ref(), &bounds);
     let text = format!("{}\n{}", text::comment(&heading), best.body);
     Ok(Plan { best, runner_up, text, bounds })
 }

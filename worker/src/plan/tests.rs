@@ -188,12 +188,14 @@ fn check_passes(plan: &Plan, hardware: &Hardware) {
     assert!(worse.is_empty(), "{worse:?}\n{}", plan.text);
 }
 
-/// Every GPU has an entry, and none is idle while a task waits that it could take.
+/// Every GPU has an entry or is said to have none, and none is idle while a task waits that it could
+/// take.
 fn check_gpus(plan: &Plan, hardware: &Hardware) {
     let draft = &plan.best.draft;
-    for gpu in hardware.gpus.iter().flatten() {
-        assert!(draft.entries.iter().any(|entry| entry.gpu == Some(gpu.index)), "{}", plan.text);
-    }
+    let used = |gpu: &&Gpu| draft.entries.iter().any(|entry| entry.gpu == Some(gpu.index));
+    let n_used = hardware.gpus.iter().flatten().take_while(used).count();
+    let n_gpus = hardware.gpus.iter().flatten().count();
+    assert_eq!(n_used < n_gpus, plan.text.contains("# Not used: GPU "), "{}", plan.text);
     let idle = plan.best.report.places.iter().map(|place| place.idle_beside_waiter);
     assert!(idle.fold(0.0, f64::max) < 0.01, "{}", plan.text);
 }
@@ -218,7 +220,7 @@ fn a_plan_for_any_machine_passes_and_wastes_nothing() {
         check_apart(&plan, &hardware);
         check_gpus(&plan, &hardware);
     }
-    assert!(made > MACHINES / 2, "only {made} machines have a plan");
+    assert!(made > MACHINES * 3 / 4, "only {made} machines have a plan");
 }
 
 #[test]
@@ -231,6 +233,9 @@ fn what_does_not_fit_is_said() {
     check(&machine(&[], 1, 64, None), &free, "no cpus");
     check(&machine(&[vec![8]], 1, 64, None), &free, "pc1 takes 64 GiB of memory");
     check(&machine(&[vec![1; 8]], 1, 2048, Some(1)), &free, "no L3 group has the cores");
+    let poor = machine(&[vec![3; 16]], 1, 384, Some(8));
+    let text = plan(&poor, &Profile::default(), &free).unwrap().text;
+    assert!(text.contains("# Not used: GPU 2, 3, 4, 5, 6 and 7, for whose tasks"), "{text}");
     let many = Wishes { pc1: Some(99), ..Wishes::default() };
     check(&guide(), &many, "99 pc1 do not fit: the L3 groups take 28 at most");
     let separate = Wishes { gpus: Some(Gpus::Separate), ..Wishes::default() };
