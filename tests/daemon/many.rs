@@ -35,7 +35,7 @@ fn a_thousand_queued_sectors_weigh_little_and_hold_no_file() {
     site.wait("busy-4", "running");
     check(&site);
     let explained = site.ok("explain t01000-1000").stdout;
-    assert!(explained.contains("4 sectors are under way, and 4 may be"), "{explained}");
+    assert!(explained.contains("4 of at most 4 sectors in flight have begun"), "{explained}");
     assert!(!site.bench.path("sectors").exists());
     site.stop();
 }

@@ -116,6 +116,21 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it is about a daemon alone, and no part of any sector's story.
+    pub fn is_of_daemon(&self) -> bool {
+        matches!(
+            self,
+            Self::DaemonStarted { .. }
+                | Self::DaemonStopped { .. }
+                | Self::Paused
+                | Self::Resumed
+                | Self::Draining
+                | Self::Reloaded { .. }
+                | Self::ReloadFailed { .. }
+                | Self::Submitted { .. }
+        )
+    }
+
     /// The sector that it is about; `None` for what concerns all of them.
     pub fn sector(&self) -> Option<&str> {
         match self {

@@ -87,7 +87,7 @@ impl Journals {
     }
 
     fn write(&self, event: &Event) {
-        let Some(text) = line(event) else { return };
+        let Some(text) = line(event).filter(|_| !event.is_of_daemon()) else { return };
         let mut inner = self.inner();
         // The journal tells a story; a disk too full to tell it stops the stages by itself.
         match event.sector() {

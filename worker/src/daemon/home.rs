@@ -25,6 +25,9 @@ use super::store::StoreError;
 /// Longest path of a socket, in bytes (unix(7), `sun_path`, less its end).
 const MAX_SOCKET_BYTES: usize = 107;
 
+/// The file that keeps a second daemon out.
+const LOCK: &str = "lock";
+
 /// How long a daemon that was just killed may take to be gone.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 
@@ -47,10 +50,16 @@ impl Home {
             message: format!("cannot use {} as the daemon's directory: {error}", dir.display()),
             hint: Some("give another one with --state".to_owned()),
         };
-        // Only its owner may look into it. One that was there keeps its permissions: the socket has its own.
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(cannot)?;
         let dir_path = dir.canonicalize().map_err(cannot)?;
-        let path = dir_path.join("lock");
+        // Nobody else's directory is closed to the others.
+        let is_ours = dir_path.join(LOCK).exists();
+        if !is_ours && fs::read_dir(&dir_path).map_err(cannot)?.next().is_some() {
+            return Err(cannot(io::Error::other("it holds other files")));
+        }
+        // Only its owner may speak to the socket in it.
+        fs::set_permissions(&dir_path, fs::Permissions::from_mode(0o700)).map_err(cannot)?;
+        let path = dir_path.join(LOCK);
         let mut options = OpenOptions::new();
         let mut lock = options
             .create(true)
@@ -164,16 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_somebodys_is_left_alone() {
+    fn a_file_that_is_no_socket_is_left_alone() {
         let temp = tempfile::tempdir().unwrap();
-        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let home = Home::open(temp.path()).unwrap();
-        assert_eq!(fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777, 0o755);
         let file = temp.path().join("letter.txt");
         fs::write(&file, "dear").unwrap();
         let refused = home.bind(&file).unwrap_err().message;
         assert!(refused.ends_with("a file that is no socket is there"), "{refused}");
         assert_eq!(fs::read(&file).unwrap(), b"dear");
+    }
+
+    #[test]
+    fn a_directory_of_somebody_else_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("letter"), "dear").unwrap();
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let refused = Home::open(temp.path()).err().unwrap().message;
+        assert!(refused.ends_with("it holds other files"), "{refused}");
+        let mode = fs::metadata(temp.path()).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o755);
     }
 
     #[test]

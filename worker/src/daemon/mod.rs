@@ -54,6 +54,9 @@ use crate::{
 /// How often a daemon that drains looks whether anything runs.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long what runs beside the runtime may take to end.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
 /// Runs the daemon until it is told to stop. `shown` is told of what happens.
 ///
 /// # Errors
@@ -90,6 +93,8 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
         work(desk, listener, signals).await;
         Ok(())
     });
+    // Not for ever: a disk that hangs would keep it. What is left the guardian ends.
+    runtime.shutdown_timeout(END_WITHIN);
     let _ = std::fs::remove_file(socket);
     drop(home);
     ended

@@ -119,10 +119,11 @@ fn sector(desk: &Desk, live: &LiveJobs, entry: &Entry) -> SectorStatus {
         _ => (None, None),
     };
     let is_running = processor.is_some();
-    let mut note = live.and_then(|live| live.note.clone());
-    if let (State::Waiting { .. }, None, Some(live)) = (&life.state, &note, live) {
-        note = desk.fleet.explain(&live.journey).first().map(ToString::to_string);
-    }
+    // What it waits for now says more than what became of its last try.
+    let waits = live.filter(|_| matches!(life.state, State::Waiting { .. }));
+    let waits = waits.and_then(|live| desk.fleet.explain(&live.journey).into_iter().next());
+    let note = waits.map(|reason| reason.to_string());
+    let note = note.or_else(|| live.and_then(|live| live.note.clone()));
     let (size, dir) = match &job.work {
         Work::Sector(job) => (Some(job.proof.size_name().to_owned()), Some(job.dir.clone())),
         Work::Echo(_) => (None, None),
@@ -189,13 +190,10 @@ fn reasons(desk: &Desk, entry: &Entry, sector: &SectorStatus) -> (Vec<String>, O
         State::Queued | State::Waiting { .. } => {
             let live = desk.live();
             let live = live.get(name);
-            let mut reasons: Vec<String> = sector.note.iter().cloned().collect();
             let fleet = live.map(|live| desk.fleet.explain(&live.journey)).unwrap_or_default();
-            for reason in fleet.iter().map(ToString::to_string) {
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
-            }
+            let mut reasons: Vec<String> = fleet.iter().map(ToString::to_string).collect();
+            let last = live.and_then(|live| live.note.as_ref());
+            reasons.extend(last.map(|last| format!("its last try: {last}")));
             if reasons.is_empty() {
                 reasons.push("it is about to start".to_owned());
             }

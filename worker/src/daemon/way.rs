@@ -111,6 +111,11 @@ impl<'a> Errand<'a> {
         let first = self.first_place(&record, job, journey).await?;
         let mut dir = SectorDir::open_or_create(&job.dir, job.sector())?;
         let _writing = self.desk.journals.add(&dir)?;
+        if dir.record.results.valid == Some(false) {
+            // Somebody has looked: the proof is made again.
+            dir.record.undo_from(Stage::C2);
+            dir.save()?;
+        }
         let driver = self.desk.driver();
         drive(&driver, &mut dir, journey, first, job.until, self).await?;
         let proven = dir.record.results.valid == Some(true);
