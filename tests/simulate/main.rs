@@ -86,7 +86,7 @@ fn went(events: &[Value]) -> (Vec<RunOf>, f64) {
 #[test]
 fn a_daemon_does_what_the_simulator_says() {
     let site = Site::start(CONFIG);
-    site.bench.write("orders.jsonl", &orders());
+    site.bench.write("orders.jsonl", orders());
     site.ok("submit --file orders.jsonl --wait");
     let (real, makespan) = went(&site.journal().events());
 

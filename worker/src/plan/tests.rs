@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Random machines.
-const MACHINES: u64 = 25;
+const MACHINES: u64 = 16;
 
 /// A machine of nodes, each with L3 groups of so many cores of so many threads.
 fn machine(nodes: &[Vec<usize>], threads: usize, gib: u64, gpus: Option<u32>) -> Hardware {

@@ -42,3 +42,54 @@ pub fn measured(records: &[Record], base: Profile) -> Result<Profile, String> {
     }
     profile.check()
 }
+
+#[cfg(test)]
+mod tests {
+    use sealpipe_protocol::stage::proof::SealProof;
+
+    use super::*;
+    use crate::pipeline::{
+        record::StageRecord,
+        sector::{Prover, Sector},
+    };
+
+    /// A sector whose pc2 took so long, with so many tries.
+    fn record(proof: SealProof, elapsed_ms: u64, attempts: u32) -> Record {
+        let prover = Prover::Miner(1000);
+        let mut record = Record::new(Sector {
+            proof,
+            prover,
+            number: 1,
+            ticket: None,
+            seed: None,
+            pieces: Vec::new(),
+        });
+        let went = StageRecord { attempts, elapsed_ms, ..StageRecord::default() };
+        record.stages.insert(Stage::Pc2, went);
+        record
+    }
+
+    fn check(records: &[Record], expected: Result<u64, &str>) {
+        let base = Profile::default();
+        let measured = measured(records, base.clone());
+        match (measured, expected) {
+            (Ok(profile), Ok(pc2_ms)) => {
+                assert_eq!(profile.stage(Stage::Pc2).takes, Duration::from_millis(pc2_ms));
+                assert_eq!(profile.stage(Stage::C2), base.stage(Stage::C2));
+            }
+            (measured, expected) => {
+                assert_eq!(measured.map(|_| 0).unwrap_err(), expected.unwrap_err())
+            }
+        }
+    }
+
+    #[test]
+    fn durations_are_the_mean_of_what_went_through_at_once() {
+        let of = |ms, attempts| record(SealProof::StackedDrg32GiBV1_1, ms, attempts);
+        check(&[of(1_000, 1), of(2_000, 1), of(9_000, 2)], Ok(1_500));
+        check(&[of(9_000, 2)], Err("no stage of these sectors went through at the first try"));
+        check(&[], Err("no sector was given"));
+        let other = record(SealProof::StackedDrg2KiBV1_1, 1, 1);
+        check(&[of(1, 1), other], Err("sectors of 32GiB and of 2KiB are not to be mixed"));
+    }
+}

@@ -5,7 +5,7 @@
 use super::{random::Random, *};
 
 /// Sites of each property.
-const SITES: u64 = 60;
+const SITES: u64 = 30;
 
 const STAGES: [Stage; 3] = [Stage::Pc1, Stage::Pc2, Stage::C2];
 

@@ -119,7 +119,7 @@ fn a_supply_that_nothing_holds_back_is_refused() {
 fn the_same_seed_gives_the_same_bytes() {
     let text = include_str!("../../../tests/data/scheme-b.toml");
     let bytes = |seed, decider: Decider| {
-        let mut experiment = experiment(text, 3);
+        let mut experiment = experiment(text, 1);
         experiment.jitter = Jitter { part: 0.1, seed };
         let (trace, report) = decider.run(&experiment).unwrap();
         let run =

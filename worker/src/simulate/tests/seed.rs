@@ -93,8 +93,7 @@ fn c2_starves_with_damocles() {
 
 #[test]
 fn a_month_is_few_events() {
-    // At some microseconds each (`cargo bench` has no place for it: `sealpipe simulate` is the
-    // measurement), a second is enough for several months.
+    // At some microseconds each, a second is enough for several months.
     let (trace, _) = month(SCHEME_B, Some(64), Decider::Sealpipe);
     assert!((20_000..40_000).contains(&trace.n_events), "{}", trace.n_events);
 }
