@@ -117,6 +117,9 @@ pub struct Life {
     /// Whether it is held: what runs is finished, and nothing new of it starts.
     #[serde(default)]
     pub held: bool,
+    /// Whether a run of it was ever given out: what it has made lies in its directory since.
+    #[serde(default)]
+    pub begun: bool,
     /// What has become of the tries of the stage at hand.
     #[serde(default)]
     pub tries: Tries,
@@ -217,6 +220,7 @@ impl Life {
             since_ms: now_ms,
             submitted_ms: now_ms,
             held: false,
+            begun: false,
             tries: Tries::default(),
             attempt: 0,
             steps_done: 0,
@@ -236,7 +240,7 @@ impl Life {
 
     /// Whether it has begun: its directory is made, or a run of it was given out.
     pub fn has_begun(&self) -> bool {
-        self.state != State::Queued
+        self.begun || self.state != State::Queued
     }
 
     /// A life as it is found when a worker starts: nothing runs any more.
@@ -260,6 +264,7 @@ impl Life {
             Step::Wait { stage } => State::Waiting { stage: *stage },
             Step::Start { stage, processor, attempt } => {
                 next.attempt = *attempt;
+                next.begun = true;
                 State::Running { stage: *stage, processor: processor.clone(), attempt: *attempt }
             }
             Step::Lose { stage, tries } => {
@@ -391,6 +396,19 @@ mod tests {
         assert_eq!(after(start(Stage::Pc2)), tries);
         let failed = kept.after("", &Step::Fail { trouble: trouble() }, 9).unwrap();
         assert_eq!(failed.after("", &Step::Retry, 10).unwrap().tries, Tries::default());
+    }
+
+    #[test]
+    fn what_has_begun_stays_so() {
+        let fail = Step::Fail { trouble: trouble() };
+        let check = |steps: &[Step], expected: bool| {
+            assert_eq!(walk(steps).unwrap().has_begun(), expected, "{steps:?}");
+        };
+        check(&[start(Stage::Pc1), fail.clone(), Step::Retry], true);
+        check(&[start(Stage::Pc1), Step::Cancel, Step::Retry], true);
+        check(&[fail, Step::Retry], false);
+        let older = r#"{"state":{"is":"queued"},"sinceMs":1,"submittedMs":1}"#;
+        assert!(!serde_json::from_str::<Life>(older).unwrap().has_begun());
     }
 
     #[test]
