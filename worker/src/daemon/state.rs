@@ -16,6 +16,12 @@ use crate::pipeline::{retry::Tries, sector::Randomness};
 /// Longest text of an error that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 4096;
 
+/// Longest text of an error in a list of many jobs, in characters.
+const MAX_LISTED_CHARS: usize = 400;
+
+/// Causes of an error in such a list.
+const MAX_LISTED_CAUSES: usize = 2;
+
 /// Where a job stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "is")]
@@ -87,6 +93,23 @@ impl Trouble {
             message: cut(&error.message),
             causes: data.causes.iter().take(8).map(|cause| cut(cause)).collect(),
             hint: data.hint.as_deref().map(cut),
+        }
+    }
+}
+
+impl Trouble {
+    /// As much of it as a list has room for; what is left out is told of the one job.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let short = |text: &String| match text.char_indices().nth(MAX_LISTED_CHARS) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.clone(),
+        };
+        Self {
+            message: short(&self.message),
+            causes: self.causes.iter().take(MAX_LISTED_CAUSES).map(short).collect(),
+            hint: self.hint.as_ref().map(short),
+            ..self.clone()
         }
     }
 }
@@ -396,6 +419,17 @@ mod tests {
         assert_eq!(after(start(Stage::Pc2)), tries);
         let failed = kept.after("", &Step::Fail { trouble: trouble() }, 9).unwrap();
         assert_eq!(failed.after("", &Step::Retry, 10).unwrap().tries, Tries::default());
+    }
+
+    #[test]
+    fn a_list_of_errors_stays_short() {
+        let long = "é".repeat(MAX_TEXT_CHARS);
+        let mut trouble = Trouble::new(None, &long, Some("short".into()));
+        trouble.causes = vec![long; 8];
+        let short = trouble.shortened();
+        assert_eq!(short.message, format!("{}…", "é".repeat(MAX_LISTED_CHARS)));
+        assert_eq!((short.causes.len(), short.hint.as_deref()), (2, Some("short")));
+        assert_eq!(short.shortened().causes.len(), 2);
     }
 
     #[test]
