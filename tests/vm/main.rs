@@ -30,6 +30,9 @@ const COUNT: &str = "4";
 /// The first of them, which is golden.
 const VECTOR: &str = "2KiB-data";
 
+/// The run of a daemon.
+const DAEMON: &str = "daemon";
+
 /// The run that cannot start.
 const MISSING: &str = "missing";
 
@@ -55,11 +58,11 @@ impl<'r> Report<'r> {
         let said = format!("{}\n{}", text(ended, "stdout"), text(ended, "stderr"));
         assert_eq!(ended["code"], 0, "{said}");
         assert!(text(ended, "stderr").contains(says), "{says:?} is not in\n{said}");
-        let result: Value = serde_json::from_str(text(ended, "stdout")).expect(&said);
-        let n_sectors = result["sectors"].as_array().map(|sectors| sectors.len().to_string());
-        assert_eq!(n_sectors.as_deref(), Some(COUNT), "{said}");
-        let sector = &result["sectors"][0];
-        assert_eq!(text(&sector["commR"], "hex"), Vector::read(VECTOR).comm_r(), "{said}");
+        let records = ended["records"].as_array().unwrap();
+        assert_eq!(records.len().to_string(), COUNT, "{said}");
+        let replicas: Vec<_> = records.iter().map(|r| text(&r["results"], "commR")).collect();
+        let golden = Vector::read(VECTOR);
+        assert!(replicas.contains(&golden.comm_r()), "{replicas:?}\n{said}");
         self.check_nothing_is_left();
     }
 
@@ -70,32 +73,77 @@ impl<'r> Report<'r> {
     }
 }
 
-/// A run of `sealpipe seal` with a scheme.
-fn seal(bench: &Bench, image: &mut Image, name: &str, scheme: &Scheme, groups: &str) -> Value {
-    let config = format!("/etc/{name}.toml");
-    image.write(&config, scheme.text());
-    let mut args = Vector::read(VECTOR).seal(bench, name);
-    for index in 1..args.len() {
-        match args[index - 1].as_str() {
-            "--piece" => {
-                let path = format!("/data/{}", args[index]);
-                image.write(&path, std::fs::read(bench.path(&args[index])).unwrap());
-                args[index] = path;
-            }
-            // CommR is known then.
-            "--until" => args[index] = "pc2".to_owned(),
-            _ => {}
-        }
+/// What makes runs of schemes.
+struct Stage {
+    bench: Bench,
+    image: Image,
+}
+
+impl Stage {
+    /// A run of `sealpipe seal` with a scheme.
+    fn seal(&mut self, name: &str, scheme: &Scheme, groups: &str) -> Value {
+        let mut args = vec![format!("{PROGRAMS}/sealpipe"), "seal".to_owned()];
+        args.extend(self.sector(name));
+        args.extend(["--config".to_owned(), self.config(name, scheme)]);
+        plan(name, groups, &args, json!([]))
     }
-    args.extend(["--config", &config, "--count", COUNT, "--json"].map(Into::into));
-    args.insert(0, format!("{PROGRAMS}/sealpipe"));
+
+    /// A daemon with a scheme, which is told to do the same, asked for its status, and ended.
+    fn run(&mut self, name: &str, scheme: &Scheme, groups: &str) -> Value {
+        let sealpipe = format!("{PROGRAMS}/sealpipe");
+        let socket = ["--socket", "/tmp/socket"].map(str::to_owned);
+        let mut run =
+            [&sealpipe, "run", "--state", "/tmp/state", "--config"].map(str::to_owned).to_vec();
+        run.push(self.config(name, scheme));
+        run.extend(socket.clone());
+        let mut submit = vec![sealpipe.clone(), "submit".to_owned()];
+        submit.extend(self.sector(name));
+        submit.extend(socket.clone());
+        let mut status = [&sealpipe, "status", "--json"].map(str::to_owned).to_vec();
+        status.extend(socket);
+        let meanwhile = json!([
+            { "command": submit, "until": "submitted" },
+            { "command": status, "until": format!("\"done\": {COUNT}") },
+        ]);
+        plan(name, groups, &run, meanwhile)
+    }
+
+    fn config(&mut self, name: &str, scheme: &Scheme) -> String {
+        let path = format!("/etc/{name}.toml");
+        self.image.write(&path, scheme.text());
+        path
+    }
+
+    /// The options that describe the golden sector, and those beside it, up to pc2: CommR is known
+    /// then.
+    fn sector(&mut self, name: &str) -> Vec<String> {
+        let mut options = Vector::read(VECTOR).seal(&self.bench, name).split_off(1);
+        for index in 1..options.len() {
+            match options[index - 1].as_str() {
+                "--piece" => {
+                    let piece = std::fs::read(self.bench.path(&options[index])).unwrap();
+                    options[index] = format!("/data/{}", options[index]);
+                    self.image.write(&options[index], piece);
+                }
+                "--until" => options[index] = "pc2".to_owned(),
+                _ => {}
+            }
+        }
+        options.extend(["--count", COUNT].map(Into::into));
+        options
+    }
+}
+
+fn plan(name: &str, groups: &str, command: &[String], meanwhile: Value) -> Value {
     json!({
         "name": name,
         "controlGroups": groups,
-        "command": args,
+        "command": command,
+        "meanwhile": meanwhile,
         "environment": [
             "PATH=/bin".to_owned(),
             "HOME=/tmp".to_owned(),
+            // Of another user than the others' where that is planned.
             format!("FIL_PROOFS_PARENT_CACHE=/tmp/{name}-parents"),
         ],
     })
@@ -108,11 +156,10 @@ fn every_process_is_where_its_entry_says() {
         Err(why) if env::var_os("REQUIRE_VM").is_some() => panic!("{why}"),
         Err(why) => return eprintln!("SKIPPED: {why}"),
     };
-    let bench = Bench::new();
-    let mut image = Image::default();
-    image.program("/init", Path::new(env!("CARGO_BIN_EXE_sealpipe-vm-guest")));
+    let mut stage = Stage { bench: Bench::new(), image: Image::default() };
+    stage.image.program("/init", Path::new(env!("CARGO_BIN_EXE_sealpipe-vm-guest")));
     for name in OURS {
-        image.program(&format!("{PROGRAMS}/{name}"), &program(name));
+        stage.image.program(&format!("{PROGRAMS}/{name}"), &program(name));
     }
     let dir = root().join("tests/vm");
     let scheme = |file: &str| Scheme::read(&dir.join(file)).on_the_cpu();
@@ -124,14 +171,17 @@ fn every_process_is_where_its_entry_says() {
         ("pinned", &pinned, "none"),
         ("helped", &helped, "none"),
         ("b", &b, "foreign"),
-        ("grouped", &weighted, "delegated"),
+        (DAEMON, &weighted, "delegated"),
     ];
-    let sealing = schemes.map(|(name, scheme, g)| seal(&bench, &mut image, name, scheme, g));
+    let sealing = schemes.map(|(name, scheme, groups)| match name {
+        DAEMON => stage.run(name, scheme, groups),
+        _ => stage.seal(name, scheme, groups),
+    });
     let mut runs = sealing.to_vec();
-    runs.push(orphans::plan(&mut image));
-    runs.push(missing_cpus(&bench, &mut image, &a));
-    image.write("/plan.json", json!({ "runs": runs }).to_string());
-    let lines = machine.run(&bench, &image);
+    runs.push(orphans::plan(&mut stage.image));
+    runs.push(stage.seal(MISSING, &a.clone().with_cpus("pc1", "6-9"), "delegated"));
+    stage.image.write("/plan.json", json!({ "runs": runs }).to_string());
+    let lines = machine.run(&stage.bench, &stage.image);
     println!("{}", lines[0]);
     if let Some(path) = env::var_os(REPORT) {
         std::fs::write(path, serde_json::to_vec_pretty(&lines).unwrap()).unwrap();
@@ -146,12 +196,24 @@ fn every_process_is_where_its_entry_says() {
     let refused = Report::of(&lines, MISSING).ended;
     let said = text(refused, "stderr");
     assert!(refused["code"] == 1 && said.contains("does not take the cpus 6-9"), "{refused:#}");
+    check_status(Report::of(&lines, DAEMON).ended);
     orphans::check(&Report::of(&lines, orphans::NAME));
 }
 
-/// A run whose pc1 is to have cpus that the machine has not.
-fn missing_cpus(bench: &Bench, image: &mut Image, scheme: &Scheme) -> Value {
-    seal(bench, image, MISSING, &scheme.clone().with_cpus("pc1", "6-9"), "delegated")
+/// The status of a daemon says what holds each processor.
+#[track_caller]
+fn check_status(ended: &Value) {
+    let status: Value = serde_json::from_str(text(ended, "meanwhile")).unwrap();
+    let processors = status["processors"].as_array().unwrap().iter();
+    let ready: Vec<_> = processors.filter(|processor| processor["state"] == "ready").collect();
+    assert!(ready.len() >= 6, "{status:#}");
+    for processor in ready {
+        let placed = &processor["placed"];
+        let stage = text(processor, "stage");
+        let dir = format!("/sys/fs/cgroup/sealpipe.service/vc-worker/{stage}-");
+        let in_group = placed["by"] == "control-group" && text(placed, "dir").starts_with(&dir);
+        assert!(in_group, "{processor:#}");
+    }
 }
 
 /// What the worker says of the control groups that it finds.

@@ -31,8 +31,9 @@ pub enum Event {
     },
     /// A process, or a thread of it, runs where it was not told to. Said once, until it is back.
     ProcessorMisplaced { processor: String, pid: i32, mismatch: String },
-    /// Whether processors are held in control groups: in those below `dir`, or why not.
-    ControlGroups { dir: Option<PathBuf>, reason: Option<String> },
+    /// Whether processors are held in control groups: in those below `dir`, or why not; and whether
+    /// the configuration has use for any.
+    ControlGroups { dir: Option<PathBuf>, reason: Option<String>, wanted: bool },
     /// A process is gone that should not be.
     ProcessorDied { processor: String, pid: i32, reason: String, last_words: Vec<String> },
     /// It is started again after a while.

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod hardware;
 mod journal;
 pub mod pipeline;
+pub mod plan;
 pub mod scheduler;
 pub mod simulate;
 pub mod supervisor;

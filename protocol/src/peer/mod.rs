@@ -328,6 +328,13 @@ impl Peer {
         self.0.outbox.close();
     }
 
+    /// Ends the connection at once, for whoever waits for an answer too: the other side is gone,
+    /// although somebody may hold its ends open.
+    pub fn abandon(&self) {
+        self.0.close(Closed::Eof);
+        self.0.outbox.close();
+    }
+
     /// Waits until nothing more is read.
     pub async fn closed(&self) -> Closed {
         let mut closed = self.0.closed.subscribe();

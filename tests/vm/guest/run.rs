@@ -50,6 +50,9 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
     let started = Instant::now();
     let pid = command.spawn().expect("the image has the program").id().cast_signed();
     let kill_when = words(planned, "killWhen");
+    let mut meanwhile = planned["meanwhile"].as_array().cloned().unwrap_or_default();
+    meanwhile.reverse();
+    let mut last_said = String::new();
     let mut seen = Seen::default();
     let status = loop {
         seen.look();
@@ -59,6 +62,15 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
         if !kill_when.is_empty() && kill_when.iter().all(|command| living().contains(command)) {
             let pid = Pid::from_raw(pid).expect("a process has an id");
             let _ = kill_process(pid, Signal::KILL);
+        }
+        if let Some(step) = meanwhile.last()
+            && let Some(said) = step_said(planned, step)
+        {
+            last_said = said;
+            meanwhile.pop();
+            if meanwhile.is_empty() {
+                let _ = kill_process(Pid::from_raw(pid).expect("it has an id"), Signal::TERM);
+            }
         }
         if started.elapsed() > RUN_WITHIN {
             break None;
@@ -84,11 +96,32 @@ pub fn run(planned: &Value, report: &mut impl FnMut(Value)) {
             "signal": status.and_then(WaitStatus::terminating_signal),
             "stdout": text(&out),
             "stderr": text(&err),
+            "meanwhile": last_said,
+            "records": records(name),
             "leftAtOnce": left_at_once,
             "left": left,
             "groups": groups_left(),
         },
     }));
+}
+
+/// What a command says that is given while another one runs, if it says what is waited for.
+fn step_said(planned: &Value, step: &Value) -> Option<String> {
+    let line = words(step, "command");
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]).current_dir("/tmp").env_clear();
+    command.envs(words(planned, "environment").iter().filter_map(|v| v.split_once('=')));
+    let output = command.output().expect("the image has the program");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let until = step["until"].as_str().expect("a step says what is waited for");
+    (output.status.success() && said.contains(until)).then_some(said)
+}
+
+/// The records of a run's sectors.
+fn records(run: &str) -> Vec<Value> {
+    let sectors = fs::read_dir(Path::new("/tmp").join(run)).into_iter().flatten().flatten();
+    let records = sectors.filter_map(|sector| fs::read(sector.path().join("sector.json")).ok());
+    records.filter_map(|record| serde_json::from_slice(&record).ok()).collect()
 }
 
 fn words(planned: &Value, member: &str) -> Vec<String> {

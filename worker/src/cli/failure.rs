@@ -78,7 +78,7 @@ impl Failure {
 
     /// Shows it on stderr.
     pub fn print(&self) {
-        eprint!("{}", self.render());
+        super::show::say(self.render().trim_end());
     }
 }
 

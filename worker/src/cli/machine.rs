@@ -67,9 +67,7 @@ impl From<HardwareError> for Failure {
                 "`lstopo --of xml machine.xml` describes a machine, and so does text such as \
                  \"pack:2 [numa] l3:16 core:3 pu:1\""
             }
-            HardwareError::ThisMachine(_) | HardwareError::Topology(_) => {
-                "`--topology` describes a machine by hand"
-            }
+            HardwareError::Topology(_) => "`--topology` describes a machine by hand",
         };
         Self::new(error.to_string()).hint(hint)
     }

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 pub mod hwinfo;
 pub mod machine;
+mod plan;
 mod reload;
 mod report;
 mod run;
@@ -60,6 +61,7 @@ Examples:
   sealpipe submit --size 2KiB --count 50 --out sectors/      sectors for it
   sealpipe status --watch                                    what it does
   sealpipe hwinfo                                            what this machine has
+  sealpipe plan > worker.toml                                propose one for this machine
   sealpipe simulate worker.toml                              what it seals in a month, and why")]
 struct Cli {
     #[command(subcommand)]
@@ -92,6 +94,7 @@ enum Command {
     Reload(reload::ReloadArgs),
     Hwinfo(hwinfo::HwinfoArgs),
     Simulate(Box<simulate::SimulateArgs>),
+    Plan(Box<plan::PlanArgs>),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::run(args),
         Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

@@ -57,7 +57,7 @@ pub fn run(args: RunArgs) -> Result<u8, Failure> {
     let socket = absolute(args.socket.path(Some(&state_dir))?)?;
     let config_path = args.config.map(absolute).transpose()?;
     let worker_dir = worker_dir()?;
-    eprintln!("state in {}, control socket {}", state_dir.display(), socket.display());
+    show::say(&format!("state in {}, control socket {}", state_dir.display(), socket.display()));
     let settings = Settings { config_path, state_dir, socket, worker_dir };
     let shown = show::on_stderr(Detail::Service { verbose: args.verbose });
     daemon::run(settings, config, shown)?;

@@ -3,7 +3,6 @@
 //! `sealpipe seal`: one sector, or several side by side, through the whole pipeline.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,6 +27,7 @@ use crate::{
     pipeline::{
         drive::{Plain, drive},
         parameters,
+        piece_file::piece_file,
         sector::{Keep, Prover, Randomness, Sector, lay_out, practice_randomness},
         steps::STAGES,
         store::{self, SectorDir},
@@ -147,7 +147,8 @@ fn sectors(args: &SealArgs) -> Result<Vec<(Sector, PathBuf)>, Failure> {
         ))
         .hint("for practice there are 2KiB, 8MiB and 512MiB"));
     }
-    let files: Vec<_> = args.pieces.iter().map(|path| piece(path)).collect::<Result<_, _>>()?;
+    let files = args.pieces.iter().map(|path| piece_file(path));
+    let files: Vec<_> = files.collect::<Result<_, _>>().map_err(Failure::new)?;
     let pieces = lay_out(args.size, &files).map_err(|message| {
         Failure::new(message).hint(
             "a piece takes the next power of two of 128/127 of its size; a larger --size holds more",
@@ -170,22 +171,6 @@ fn sectors(args: &SealArgs) -> Result<Vec<(Sector, PathBuf)>, Failure> {
         (sector, dir)
     };
     Ok(numbers.map(make).collect())
-}
-
-/// A piece's absolute path and its length.
-fn piece(path: &Path) -> Result<(PathBuf, u64), Failure> {
-    let unusable =
-        |what: String| Failure::new(format!("piece {} cannot be read: {what}", path.display()));
-    let file = File::open(path).map_err(|error| unusable(error.to_string()))?;
-    let metadata = file.metadata().map_err(|error| unusable(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unusable("it is not a regular file".to_owned()));
-    }
-    let path = path.canonicalize().map_err(|error| unusable(error.to_string()))?;
-    if path.to_str().is_none() {
-        return Err(unusable("its path is not UTF-8, and the protocol is JSON".to_owned()));
-    }
-    Ok((path, metadata.len()))
 }
 
 async fn seal_all(

@@ -10,10 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, worker_dir};
 use crate::{
-    config::{self, Config, Entry, Severity},
+    config::{self, Config, Severity},
     event::{Event, Observer},
     fleet::{Fleet, Patience},
-    supervisor,
+    supervisor::{self, Groups},
 };
 
 /// Reads a configuration and shows what is to be said about it.
@@ -41,7 +41,7 @@ where
     // Dropping the runtime drops every child, which kills its process group.
     runtime.block_on(async {
         let mut signals = Signals::new().map_err(cannot)?;
-        supervisor::prepare(config.processors.entries.iter().any(Entry::wants_group), observer);
+        supervisor::prepare(Groups::of(&config.processors.entries), observer);
         let patience = Patience::UntilGivenUp;
         let fleet = Fleet::new(&config.processors, &worker_dir, observer, patience);
         let working = async {

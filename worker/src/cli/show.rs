@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    io::{IsTerminal, stderr},
+    io::{IsTerminal, Write, stderr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -41,6 +41,11 @@ pub enum Detail {
     },
 }
 
+/// Writes a line to stderr. That nobody reads it any more, or that its disk is full, ends no work.
+pub fn say(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
 /// An observer that shows events on stderr.
 pub fn on_stderr(detail: Detail) -> Observer {
     let shown = Show {
@@ -69,7 +74,7 @@ impl Show {
             // An error means that the terminal is gone; there is nobody to tell.
             let _ = self.bars.println(text);
         } else {
-            eprintln!("{text}");
+            say(text);
         }
     }
 
@@ -262,6 +267,7 @@ impl Show {
             Event::ProcessorMisplaced { processor, pid, mismatch } => {
                 self.line(&format!("warning: {processor} (pid {pid}) is misplaced: {mismatch}"));
             }
+            Event::ControlGroups { wanted: false, .. } => {}
             Event::ControlGroups { dir: Some(dir), .. } => {
                 self.stage_line(&format!("control groups: below {}", dir.display()));
             }

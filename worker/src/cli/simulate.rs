@@ -2,7 +2,7 @@
 
 //! `sealpipe simulate FILE`: a configuration in virtual time.
 
-mod inputs;
+pub(super) mod inputs;
 mod jobs;
 mod text;
 

@@ -111,18 +111,18 @@ impl Order {
         self
     }
 
-    /// The job that is ordered. `payload_size` gives the length of a file that can be read, and
-    /// `free_name` a name that nobody has.
+    /// The job that is ordered. `piece_file` gives the real path and the length of a file that can be
+    /// read, and `free_name` a name that nobody has.
     ///
     /// # Errors
     /// All that is wrong with it.
     pub fn into_job(
         self,
-        payload_size: impl Fn(&Path) -> Result<u64, String>,
+        piece_file: impl Fn(&Path) -> Result<(PathBuf, u64), String>,
         free_name: impl FnOnce() -> String,
     ) -> Result<Job, Vec<String>> {
         match self {
-            Self::Sector(order) => order.into_job(payload_size),
+            Self::Sector(order) => order.into_job(piece_file),
             Self::Echo(order) => order.into_job(free_name),
         }
     }
@@ -136,7 +136,7 @@ fn noted<T>(wrong: &mut Vec<String>, value: Result<T, String>) -> Option<T> {
 impl SectorOrder {
     fn into_job(
         self,
-        payload_size: impl Fn(&Path) -> Result<u64, String>,
+        piece_file: impl Fn(&Path) -> Result<(PathBuf, u64), String>,
     ) -> Result<Job, Vec<String>> {
         let mut wrong = Vec::new();
         let proof = noted(&mut wrong, self.size.parse::<SealProof>());
@@ -154,8 +154,11 @@ impl SectorOrder {
         });
         let mut files = Vec::new();
         for path in &self.pieces {
-            let size = payload_size(path).map(|size| (path.clone(), size));
-            files.extend(noted(&mut wrong, size));
+            let file = match path.is_absolute() {
+                true => piece_file(path),
+                false => Err(format!("a piece is an absolute path, got {:?}", path.display())),
+            };
+            files.extend(noted(&mut wrong, file));
         }
         let pieces = noted(&mut wrong, lay_out(proof, &files));
         let (Some(until), Some(dir), Some(prover), Some(ticket), Some(pieces), true) =
@@ -248,7 +251,7 @@ mod tests {
     fn read(line: &str) -> Result<Job, String> {
         let order: Order = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let size = |path: &Path| match path.to_str() {
-            Some("/w/there") => Ok(1016),
+            Some("/w/there") => Ok((path.to_owned(), 1016)),
             _ => Err(format!("piece {} cannot be read", path.display())),
         };
         let job = order.from_dir(Path::new("/w")).into_job(size, || "echo-1".to_owned());

@@ -9,11 +9,13 @@ use std::{
     os::{
         fd::AsFd,
         unix::{
-            fs::{DirBuilderExt, PermissionsExt},
+            fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +27,12 @@ const MAX_SOCKET_BYTES: usize = 107;
 
 /// The file that keeps a second daemon out.
 const LOCK: &str = "lock";
+
+/// How long a daemon that was just killed may take to be gone.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// How often the lock is tried meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// The directory.
 pub struct Home {
@@ -60,7 +68,7 @@ impl Home {
             .write(true)
             .open(&path)
             .map_err(cannot)?;
-        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        match lock_patiently(&lock) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut pid = String::new();
@@ -107,10 +115,14 @@ impl Home {
         if UnixStream::connect(socket).is_ok() {
             return Err(cannot(io::Error::other("another daemon listens there")));
         }
-        // What a daemon that was killed has left.
-        match fs::remove_file(socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
-            _ => {}
+        // What a daemon that was killed has left; anything else there is somebody's.
+        match fs::symlink_metadata(socket) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(cannot(io::Error::other("a file that is no socket is there")));
+            }
+            Ok(_) => fs::remove_file(socket).map_err(cannot)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot(error)),
         }
         // Bound under another name and renamed once it has its permissions.
         let beside = socket.with_extension("new");
@@ -120,6 +132,20 @@ impl Home {
         fs::rename(&beside, socket).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         Ok(listener)
+    }
+}
+
+/// Takes the lock. A daemon that was just killed holds it until the last process that it was about to
+/// start is gone.
+fn lock_patiently(lock: &File) -> Result<(), rustix::io::Errno> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(lock.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                thread::sleep(LOCK_POLL);
+            }
+            done => return done,
+        }
     }
 }
 
@@ -144,6 +170,17 @@ mod tests {
         assert_eq!((mode(&socket), mode(&dir)), (0o600, 0o700));
         drop(home);
         Home::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::open(temp.path()).unwrap();
+        let file = temp.path().join("letter.txt");
+        fs::write(&file, "dear").unwrap();
+        let refused = home.bind(&file).unwrap_err().message;
+        assert!(refused.ends_with("a file that is no socket is there"), "{refused}");
+        assert_eq!(fs::read(&file).unwrap(), b"dear");
     }
 
     #[test]

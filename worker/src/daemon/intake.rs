@@ -14,7 +14,7 @@ use super::{
     book::MAX_JOBS,
     desk::Desk,
     job::{Job, Work},
-    requests::{Answer, dir, payload_size, stored},
+    requests::{Answer, dir, stored},
     state::State,
     store::{Entry, StoreError},
 };
@@ -23,6 +23,7 @@ use crate::{
     event::Event,
     pipeline::{
         parameters::{self, ParametersError},
+        piece_file::piece_file,
         store::SectorDir,
     },
 };
@@ -91,7 +92,7 @@ fn read(desk: &Desk, orders: Vec<Order>) -> (Vec<(usize, Job)>, Vec<Problem>) {
                 }
             }
         };
-        match order.into_job(payload_size, free_name) {
+        match order.into_job(piece_file, free_name) {
             Ok(job) => jobs.push((number, job)),
             Err(wrong) => problems.extend(wrong.into_iter().map(|m| problem(number, m, None))),
         }

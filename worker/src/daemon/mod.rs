@@ -48,11 +48,14 @@ use crate::{
     event::{Event, Observer},
     fleet::{Fleet, Patience},
     journal::{Journals, Rotating},
-    supervisor,
+    supervisor::{self, Groups},
 };
 
 /// How often a daemon that drains looks whether anything runs.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long what runs beside the runtime may take to end.
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it is told to stop. `shown` is told of what happens.
 ///
@@ -80,12 +83,18 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
         let signals = Signals::new().map_err(|e| cannot("listen to signals", e))?;
         let listener = UnixListener::from_std(listener).map_err(|e| cannot("listen", e))?;
         let live = Arc::default();
-        // A later configuration may have use for control groups, and then it is too late.
-        supervisor::prepare(true, &observer);
+        let groups = match Groups::of(&config.processors.entries) {
+            // When a reload wants them it is too late.
+            Groups::Unwanted => Groups::WantedLater,
+            wanted => wanted,
+        };
+        supervisor::prepare(groups, &observer);
         let desk = desk(settings, config, book, &observer, &live);
         work(desk, listener, signals).await;
         Ok(())
     });
+    // Not for ever: a disk that hangs would keep it. What is left the guardian ends.
+    runtime.shutdown_timeout(END_WITHIN);
     let _ = std::fs::remove_file(socket);
     drop(home);
     ended

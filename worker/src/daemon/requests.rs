@@ -2,7 +2,7 @@
 
 //! What a client asks for, but for what it is told.
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use sealpipe_protocol::{Code, TaskError};
 use tokio::time::timeout;
@@ -199,17 +199,6 @@ pub async fn wait(desk: &Arc<Desk>, params: SectorsParams) -> Answer<WaitResult>
 pub async fn drain(desk: &Arc<Desk>, _: Nothing) -> Answer<Nothing> {
     desk.drain();
     Ok(Nothing {})
-}
-
-/// The length of a file that can be read.
-pub fn payload_size(path: &Path) -> Result<u64, String> {
-    let unusable = |what: String| format!("piece {} cannot be read: {what}", path.display());
-    let metadata = File::open(path).and_then(|file| file.metadata());
-    let metadata = metadata.map_err(|error| unusable(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unusable("it is not a regular file".to_owned()));
-    }
-    Ok(metadata.len())
 }
 
 /// The directory in which a job writes, if it does.

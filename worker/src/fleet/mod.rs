@@ -35,6 +35,7 @@ pub use self::{
     reload::{Changed, Draining, Reload, ReloadError},
     slot::{Journey, Slot},
     status::FleetStatus,
+    swap::{is_counted, rules},
 };
 use crate::{
     config::Processors,
@@ -232,9 +233,10 @@ impl Fleet {
         if let Some((_, alarm)) = inner.alarm.take() {
             alarm.abort();
         }
-        inner.alarm = wake.map(|at| {
+        // An interval beyond all time never ends.
+        let until = wake.and_then(|at| Some((at, self.epoch.checked_add(at)?)));
+        inner.alarm = until.map(|(at, until)| {
             let fleet = Arc::downgrade(self);
-            let until = self.epoch + at;
             let ringing = tokio::spawn(async move {
                 sleep_until(until.into()).await;
                 if let Some(fleet) = fleet.upgrade() {

@@ -80,13 +80,24 @@ fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
         return Fate::Start(None);
     };
     let old = processor.spec();
-    if !old.is_same_process(spec) || processor.is_outdated() {
+    let is_another = !old.is_same_process(spec) || processor.is_outdated();
+    if is_another || outgrows(processor, &old, spec) {
         Fate::Start(Some(place))
     } else if *old == *spec {
         Fate::Keep(place)
     } else {
         Fate::Tune(place, old.differences(spec))
     }
+}
+
+/// Whether more tasks at once are asked for than a process has offered that was told of fewer.
+fn outgrows(processor: &Processor, old: &ProcessorSpec, spec: &ProcessorSpec) -> bool {
+    let state = processor.state();
+    let state = state.borrow();
+    let State::Ready(ready) = &*state else { return false };
+    let offered = ready.offer.max_concurrent as usize;
+    let was_bounded = old.concurrent.is_some_and(|old| offered >= old);
+    was_bounded && spec.concurrent.is_none_or(|asked| asked > offered)
 }
 
 /// Processors that are on probation, stopped unless they are taken over.
@@ -198,8 +209,13 @@ impl Fleet {
                     retiring.extend(old);
                     self.take_over(inner, rank, processor, &mut reload);
                 }
-                // What becomes of an entry changes only here.
-                (Fate::Start(_), None) => {}
+                // Its program was replaced meanwhile: the next reload takes that over.
+                (Fate::Start(Some(place)), None) => {
+                    let old = inner.members.get(&place).map(|member| member.processor.spec());
+                    let what = old.map(|old| old.differences(spec)).filter(|what| !what.is_empty());
+                    keep(inner, place, rank, what, spec, &mut reload);
+                }
+                (Fate::Start(None), None) => {}
                 (Fate::Keep(place), _) => keep(inner, place, rank, None, spec, &mut reload),
                 (Fate::Tune(place, what), _) => {
                     keep(inner, place, rank, Some(what), spec, &mut reload);

@@ -37,9 +37,6 @@ pub struct Amounts {
 /// Why a machine is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HardwareError {
-    /// hwloc cannot look at this machine.
-    #[error("the topology of this machine: {0}")]
-    ThisMachine(HwlocError),
     /// The file of a description cannot be opened.
     #[error("the topology `{path}`: {error}")]
     File {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! hwloc, as far as it is needed: it looks at a machine, or reads a description of one, and writes
-//! what it knows as XML.
+//! hwloc on machines that are not at hand: it reads a description of one, and writes what it knows as
+//! XML.
 //!
-//! Bound by hand, since hwloc2's crate can be shown another machine only through the environment of
-//! the whole process, and tells neither the memory of a node nor devices.
+//! These functions are bound by hand, since hwloc2's crate can be shown another machine only through
+//! the environment of the whole process, and tells neither the memory of a node nor devices.
 
 #![expect(unsafe_code, reason = "calls into a C library")]
 
@@ -18,11 +18,9 @@ use std::{
 /// Keep devices that a program could use, and leave out bridges to nothing.
 const KEEP_IMPORTANT: c_uint = 3;
 
-/// What is looked at.
+/// What describes a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source<'a> {
-    /// The machine that this runs on.
-    ThisMachine,
     /// hwloc's synthetic text, such as `pack:2 [numa] l3:16 core:3 pu:1`.
     Synthetic(&'a str),
     /// A file that `lstopo --of xml` wrote.
@@ -38,9 +36,6 @@ pub enum HwlocError {
     /// It does not understand the description.
     #[error("hwloc does not understand the description")]
     Description,
-    /// It did not find its way.
-    #[error("hwloc cannot read the topology")]
-    Load,
     /// It could not write.
     #[error("hwloc cannot write its XML")]
     Export,
@@ -79,21 +74,16 @@ impl Drop for Topology {
     }
 }
 
-/// What hwloc knows of a machine, in the XML of hwloc 2.
-///
-/// Of this machine it tells no devices: its plugins for those start drivers, which takes seconds.
+/// What hwloc knows of a machine that is described, in the XML of hwloc 2.
 ///
 /// # Errors
-/// hwloc cannot look at the machine, or does not understand its description.
+/// hwloc does not understand the description.
 pub fn export(source: Source<'_>) -> Result<String, HwlocError> {
     let topology = init()?;
     describe(&topology, source)?;
     // SAFETY: the topology is initialised, and was not loaded before.
     if unsafe { hwloc_topology_load(topology.0) } != 0 {
-        return Err(match source {
-            Source::ThisMachine => HwlocError::Load,
-            Source::Synthetic(_) | Source::XmlFile(_) => HwlocError::Description,
-        });
+        return Err(HwlocError::Description);
     }
     let (mut buffer, mut len) = (ptr::null_mut(), 0);
     // SAFETY: the topology is loaded, and both places outlive the call.
@@ -119,7 +109,6 @@ fn init() -> Result<Topology, HwlocError> {
 fn describe(topology: &Topology, source: Source<'_>) -> Result<(), HwlocError> {
     let terminated = |bytes: &[u8]| CString::new(bytes).map_err(|_| HwlocError::Description);
     let failed = match source {
-        Source::ThisMachine => 0,
         Source::Synthetic(text) => {
             let text = terminated(text.as_bytes())?;
             // SAFETY: the topology is initialised and not loaded; hwloc copies the text.

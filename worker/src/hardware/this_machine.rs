@@ -4,11 +4,7 @@
 
 use std::{fs, io::Read, path::Path};
 
-use super::{
-    Hardware, HardwareError, HugePages, disks, gpus,
-    hwloc::{self, Source},
-    topology,
-};
+use super::{Hardware, HardwareError, HugePages, disks, gpus, topology};
 
 /// Longest text that is read of `/proc` or `/sys`, in bytes: `/proc/cpuinfo` has a few KiB for each
 /// of 8192 cpus.
@@ -47,8 +43,7 @@ impl Kernel<'_> {
 /// # Errors
 /// hwloc cannot look at it.
 pub fn detect() -> Result<Hardware, HardwareError> {
-    let xml = hwloc::export(Source::ThisMachine).map_err(HardwareError::ThisMachine)?;
-    let mut hardware = topology::parse(&xml)?;
+    let mut hardware = topology::look()?;
     let kernel = Kernel(Path::new("/"));
     add_memory(&mut hardware, kernel);
     let cpuinfo = kernel.text("proc/cpuinfo").unwrap_or_default();
@@ -59,7 +54,7 @@ pub fn detect() -> Result<Hardware, HardwareError> {
     Ok(hardware)
 }
 
-/// Amounts that change: free memory, free huge pages, swap.
+/// Memory of the machine and of its nodes: how much there is, how much is free, huge pages, swap.
 fn add_memory(hardware: &mut Hardware, kernel: Kernel<'_>) {
     let meminfo = kernel.text("proc/meminfo").unwrap_or_default();
     if let Some(total_bytes) = meminfo_bytes(&meminfo, "MemTotal") {
@@ -70,6 +65,7 @@ fn add_memory(hardware: &mut Hardware, kernel: Kernel<'_>) {
     for node in hardware.sockets.iter_mut().flat_map(|socket| &mut socket.nodes) {
         let dir = format!("sys/devices/system/node/node{}", node.index);
         let meminfo = kernel.text(&format!("{dir}/meminfo")).unwrap_or_default();
+        node.memory_bytes = meminfo_bytes(&meminfo, "MemTotal").unwrap_or(node.memory_bytes);
         node.free_bytes = meminfo_bytes(&meminfo, "MemFree");
         node.huge_pages = huge_pages(kernel, &dir);
     }
@@ -155,7 +151,7 @@ mod tests {
         assert_eq!(memory.total_bytes, 100 << 10);
         assert_eq!((memory.available_bytes, memory.swap_bytes), (Some(80 << 10), Some(7 << 10)));
         let node = hardware.node(1).unwrap();
-        assert_eq!(node.free_bytes, Some(20 << 10));
+        assert_eq!((node.memory_bytes, node.free_bytes), (50 << 10, Some(20 << 10)));
         assert_eq!(
             node.huge_pages,
             [

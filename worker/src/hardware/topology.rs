@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! From hwloc's XML to sockets, nodes, groups and cores.
+//! From hwloc's view of a machine to sockets, nodes, groups and cores.
 //!
-//! hwloc writes the same XML of this machine, of a file that `lstopo --of xml` wrote on another one,
-//! and of a synthetic description, so that this is the only reader of a topology.
+//! This machine is asked through hwloc's objects, which need no text in between. Of another one hwloc
+//! writes the same XML whether it is described by a file that `lstopo --of xml` wrote or by synthetic
+//! text; that tells what only it knows, the memory of the nodes and the devices.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hwloc2::{Bitmap, ObjectType, Topology, TopologyObject};
 use roxmltree::{Document, ParsingOptions};
 use sealpipe_protocol::placement::CpuList;
 
@@ -24,6 +26,9 @@ pub enum TopologyError {
     /// It is no XML of hwloc.
     #[error("hwloc's XML cannot be read: {0}")]
     Xml(String),
+    /// hwloc could not look at this machine.
+    #[error("hwloc cannot read the topology of this machine")]
+    Load,
     /// It has no cpu.
     #[error("hwloc found no cpu")]
     NoCpus,
@@ -71,15 +76,66 @@ pub fn parse(xml: &str) -> Result<Hardware, TopologyError> {
     if places.is_empty() {
         return Err(TopologyError::NoCpus);
     }
-    let total_bytes = memories.values().map(|(node, _)| node.memory_bytes).sum();
     Ok(Hardware {
         cpu_model: objects.iter().find_map(|object| info(*object, "CPUModel")),
-        sockets: sockets(&places, memories),
-        memory: Memory { total_bytes, ..Memory::default() },
         gpus: devices::gpus(&objects),
         disks: devices::disks(&objects),
-        ..Hardware::default()
+        ..assemble(&places, memories)
     })
+}
+
+/// What hwloc sees of this machine. How much memory its nodes have the kernel says.
+///
+/// # Errors
+/// hwloc cannot look, or finds no cpu.
+pub fn look() -> Result<Hardware, TopologyError> {
+    let topology = Topology::new().ok_or(TopologyError::Load)?;
+    let nodes: Vec<u32> = topology.object_at_root().nodeset().map(indices).unwrap_or_default();
+    let first_node = *nodes.first().ok_or(TopologyError::NoNodes)?;
+    let cpus = topology.objects_with_type(&ObjectType::PU).unwrap_or_default();
+    let cpus = cpus.into_iter().filter(|pu| pu.os_index() <= CpuList::MAX_CPU);
+    let places: Vec<_> = cpus.map(|pu| place_of(pu, first_node)).collect();
+    if places.is_empty() {
+        return Err(TopologyError::NoCpus);
+    }
+    let memory = |index| (index, (Node { index, ..Node::default() }, CpuList::default()));
+    Ok(assemble(&places, nodes.into_iter().map(memory).collect()))
+}
+
+/// Where a cpu is, from the cpu upwards: this works wherever a machine has its caches, and nodes are
+/// no part of the tree that goes down from the root.
+fn place_of(pu: &TopologyObject, first_node: u32) -> Place {
+    let above = |wanted| {
+        let mut objects = std::iter::successors(Some(pu), |object| object.parent());
+        objects.find(|object| object.object_type() == wanted)
+    };
+    // hwloc's logical index is unique among objects of one type.
+    let index = |object: &TopologyObject| object.logical_index() as usize;
+    let size = |cache: &TopologyObject| {
+        cache.cache_attributes().map(|cache| cache.size()).filter(|bytes| *bytes > 0)
+    };
+    Place {
+        cpu: pu.os_index(),
+        package: above(ObjectType::Package).map(TopologyObject::os_index),
+        node: pu.nodeset().and_then(|set| indices(set).first().copied()).unwrap_or(first_node),
+        l3: above(ObjectType::L3Cache).map(|cache| (index(cache), size(cache))),
+        core: index(above(ObjectType::Core).unwrap_or(pu)),
+    }
+}
+
+/// The members of a set. The binding iterates over an endless set for ever; the kernel's own bound on
+/// cpus and nodes ends it.
+fn indices(set: Bitmap) -> Vec<u32> {
+    set.into_iter().take_while(|index| *index <= CpuList::MAX_CPU).collect()
+}
+
+fn assemble(places: &[Place], memories: Memories) -> Hardware {
+    let total_bytes = memories.values().map(|(node, _)| node.memory_bytes).sum();
+    Hardware {
+        sockets: sockets(places, memories),
+        memory: Memory { total_bytes, ..Memory::default() },
+        ..Hardware::default()
+    }
 }
 
 /// The objects of one of hwloc's types.

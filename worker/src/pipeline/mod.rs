@@ -10,6 +10,7 @@
 pub mod drive;
 pub mod layout;
 pub mod parameters;
+pub mod piece_file;
 pub mod record;
 pub mod retry;
 pub mod sector;

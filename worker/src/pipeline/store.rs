@@ -282,21 +282,28 @@ fn check_same(layout: &Layout, record: &Record, sector: &Sector) -> Result<(), S
     ))
 }
 
+/// Where a record lies until it is written whole.
+fn unfinished(record: &Path) -> PathBuf {
+    record.with_extension("json.tmp")
+}
+
 /// Whether there is no directory yet or an empty one.
 fn check_vacant(layout: &Layout) -> Result<bool, StoreError> {
     if layout.record().exists() {
         return Ok(false);
     }
     match fs::read_dir(layout.dir()) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(true),
-            // A crash right after the cache directory was made.
-            Some(Ok(only)) if only.path() == layout.cache() && entries.next().is_none() => Ok(true),
-            Some(_) => Err(StoreError::new(
-                format!("{} is not empty and holds no sector", layout.dir().display()),
-                "give a new or an empty directory as --out",
-            )),
-        },
+        Ok(mut entries) => {
+            // A crash before the first record was in its place leaves these, and they are used again.
+            let begun = [layout.cache(), unfinished(&layout.record())];
+            match entries.all(|entry| entry.is_ok_and(|entry| begun.contains(&entry.path()))) {
+                true => Ok(true),
+                false => Err(StoreError::new(
+                    format!("{} is not empty and holds no sector", layout.dir().display()),
+                    "give a new or an empty directory as --out",
+                )),
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(StoreError::io("look into", layout.dir(), &error)),
     }
@@ -364,7 +371,7 @@ fn read_record(layout: &Layout) -> Result<Record, StoreError> {
 
 fn write_record(layout: &Layout, record: &Record) -> Result<(), StoreError> {
     let path = layout.record();
-    let beside = path.with_extension("json.tmp");
+    let beside = unfinished(&path);
     let write = || -> io::Result<()> {
         let mut file = File::create(&beside)?;
         serde_json::to_writer_pretty(&mut file, record)?;
@@ -427,6 +434,18 @@ mod tests {
         assert!(refused(temp.path(), 1).contains("is not empty and holds no sector"));
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
         assert!(SectorDir::open(temp.path()).err().unwrap().message.contains("holds no sector"));
+    }
+
+    #[test]
+    fn a_crash_while_it_is_made_leaves_the_directory_usable() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = temp.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        fs::write(temp.path().join("sector.json.tmp"), "{\"format\": 1, \"sec").unwrap();
+        assert_eq!(SectorDir::look(temp.path(), &sector(1)).unwrap(), None);
+        drop(SectorDir::open_or_create(temp.path(), sector(1)).unwrap());
+        assert!(SectorDir::look(temp.path(), &sector(1)).unwrap().is_some());
+        assert!(!temp.path().join("sector.json.tmp").exists());
     }
 
     #[test]

@@ -310,7 +310,7 @@ impl Scheduler {
             return;
         }
         let is_passed = |other: &Candidate| {
-            let mut open = self.open(other.stage, other.avoid);
+            let mut open = self.usable(other.stage, other.avoid);
             other.stage != granted.stage
                 && other.ticket < granted.ticket
                 && open.any(|(_, site)| site.place.locks.iter().any(|lock| taken.contains(lock)))
@@ -324,7 +324,7 @@ impl Scheduler {
 
     /// Keeps for a due task one unit of each lock that one of its places could use.
     fn keep(&self, due: &Candidate, kept: &mut Kept) {
-        let open = self.open(due.stage, due.avoid);
+        let open = self.usable(due.stage, due.avoid);
         let names: BTreeSet<&String> = open.flat_map(|(_, site)| &site.place.locks).collect();
         for name in names {
             *kept.entry(name.clone()).or_default() += 1;

@@ -165,6 +165,16 @@ impl Scheduler {
         self.sites_of(stage).filter(move |(id, site)| Some(*id) != avoid && site.free() > 0)
     }
 
+    /// The [open](Self::open) places of a stage that can take tasks at all: for a place that is switched
+    /// off by a lock of 0 nobody is passed, and nothing is kept.
+    pub(super) fn usable(
+        &self,
+        stage: Stage,
+        avoid: Option<PlaceId>,
+    ) -> impl Iterator<Item = (PlaceId, &Site)> {
+        self.open(stage, avoid).filter(|(_, site)| self.is_healthy(site))
+    }
+
     /// Whether a place can take tasks at all.
     pub(super) fn is_healthy(&self, site: &Site) -> bool {
         site.place.capacity > 0 && site.place.locks.iter().all(|lock| self.lock_count(lock) > 0)

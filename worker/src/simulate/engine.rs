@@ -19,8 +19,8 @@ use super::{
 };
 use crate::scheduler::{Sector, Time};
 
-/// Tasks of a run. More are no month of any machine, but a supply that nothing holds back.
-pub const MAX_TASKS: usize = 4_000_000;
+/// Tasks of a run: years of a large machine. More are a supply that nothing holds back.
+pub const MAX_TASKS: usize = 1_000_000;
 
 /// A run to be made.
 #[derive(Clone, Debug)]

@@ -33,12 +33,14 @@ pub use self::{
     page::{PageRun, page},
     policy::{Policy, Sealpipe, Start, Stuck, TaskId},
     profile::{Profile, StageProfile},
+    random::Random,
     report::{
         InFlight, LockReport, PlaceReport, Report, STARVED_AFTER, StageReport, Waits, waiting,
     },
     series::Level,
     site::{Site, SiteLock, SitePlace},
     supply::{Jitter, Step, Supply, sector},
+    verdict::{at_most, list},
     written::Written,
 };
 

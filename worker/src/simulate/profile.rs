@@ -23,7 +23,7 @@ pub struct Profile {
 }
 
 /// What one task of a stage takes.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StageProfile {
     /// Its duration.
     pub takes: Duration,
@@ -33,35 +33,77 @@ pub struct StageProfile {
     pub memory_gib: f64,
     /// What it writes to the disk, in GiB.
     pub disk_gib: f64,
+    /// Cores that it is given where there are enough.
+    pub cores: usize,
+    /// Tasks that share these cores.
+    pub lanes: usize,
+    /// What it takes of one core on the CPU, for a stage that usually has a GPU.
+    pub cpu_time: Option<Duration>,
+}
+
+impl Default for StageProfile {
+    fn default() -> Self {
+        Self {
+            takes: Duration::ZERO,
+            concurrent: 1,
+            memory_gib: 0.0,
+            disk_gib: 0.0,
+            cores: 1,
+            lanes: 1,
+            cpu_time: None,
+        }
+    }
 }
 
 /// Longest duration of a stage or wait: a simulated year of it overflows nothing.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
 
-/// A row: stage, seconds, tasks at once, memory and disk in GiB.
-type Row = (Stage, f64, usize, f64, f64);
+/// A row: stage, seconds, tasks at once, memory and disk in GiB, cores.
+type Row = (Stage, f64, usize, f64, f64, usize);
 
 /// damocles' own table for a 32GiB sector on an EPYC 7642 with an RTX 3080: filecoin-proofs with
-/// multicore labelling, pc2 and c2 on the GPU. Ranges are taken in the middle.
+/// multicore labelling, pc2 and c2 on the GPU. Ranges are taken in the middle. Cores are those of the
+/// configuration guide's schemes.
 ///
 /// Tasks at once are those of the reference processor, for stages that a machine does beside the
 /// others.
 const EPYC_7642: [Row; 8] = [
-    (Stage::AddPieces, 180.0, 4, 0.2, 32.0),
-    (Stage::TreeD, 60.0, 1, 47.0, 64.0),
-    (Stage::Pc1, 177.0 * 60.0, 1, 64.0, 352.0),
-    (Stage::Pc2, 11.5 * 60.0, 1, 64.0, 37.0),
-    (Stage::C1, 1.2, 4, 0.0, 0.01),
-    (Stage::C2, 14.5 * 60.0, 1, 128.0, 0.0),
-    (Stage::Verify, 0.05, 4, 0.0, 0.0),
-    (Stage::Echo, 1.0, 4, 0.0, 0.0),
+    (Stage::AddPieces, 180.0, 4, 0.2, 32.0, 1),
+    (Stage::TreeD, 60.0, 1, 47.0, 64.0, 1),
+    (Stage::Pc1, 177.0 * 60.0, 1, 64.0, 352.0, 2),
+    (Stage::Pc2, 11.5 * 60.0, 1, 64.0, 37.0, 8),
+    (Stage::C1, 1.2, 4, 0.0, 0.01, 1),
+    (Stage::C2, 14.5 * 60.0, 1, 128.0, 0.0, 18),
+    (Stage::Verify, 0.05, 4, 0.0, 0.0, 1),
+    (Stage::Echo, 1.0, 4, 0.0, 0.0, 1),
 ];
+
+/// pc2 without a GPU, in seconds of one core: 2^30 columns of 11 and twice 1.5 * 10^8 nodes of 8 at
+/// neptune's 105 and 73 microseconds a hash. An estimate.
+const PC2_CPU_SECONDS: f64 = 135_000.0;
+
+/// c2 without a GPU, in seconds of one core: ten partitions, each 32 times what bellperson takes for
+/// the one of a 2KiB sector. An estimate.
+const C2_CPU_SECONDS: f64 = 44_000.0;
 
 impl Default for Profile {
     fn default() -> Self {
-        let stage = |(stage, seconds, concurrent, memory_gib, disk_gib): Row| {
-            let takes = Duration::from_secs_f64(seconds);
-            (stage, StageProfile { takes, concurrent, memory_gib, disk_gib })
+        let stage = |(stage, seconds, concurrent, memory_gib, disk_gib, cores): Row| {
+            let cpu_seconds = match stage {
+                Stage::Pc2 => Some(PC2_CPU_SECONDS),
+                Stage::C2 => Some(C2_CPU_SECONDS),
+                _ => None,
+            };
+            let profile = StageProfile {
+                takes: Duration::from_secs_f64(seconds),
+                concurrent,
+                memory_gib,
+                disk_gib,
+                cores,
+                lanes: 1,
+                cpu_time: cpu_seconds.map(Duration::from_secs_f64),
+            };
+            (stage, profile)
         };
         Self {
             name: "32GiB, filecoin-proofs on EPYC 7642 and RTX 3080".to_owned(),
@@ -93,12 +135,15 @@ struct FileStage {
     concurrent: Option<usize>,
     memory_gib: Option<f64>,
     disk_gib: Option<f64>,
+    cores: Option<usize>,
+    lanes: Option<usize>,
+    cpu_time: Option<String>,
 }
 
 impl Profile {
     /// A stage; nothing and no time for one that the profile does not know.
     pub fn stage(&self, stage: Stage) -> StageProfile {
-        self.stages.get(&stage).copied().unwrap_or(StageProfile { concurrent: 1, ..<_>::default() })
+        self.stages.get(&stage).copied().unwrap_or_default()
     }
 
     /// Reads a profile from TOML, or from JSON when the name of the file ends so. What it does not
@@ -154,14 +199,19 @@ impl FileStage {
             }
             gib => Ok(gib.unwrap_or(base)),
         };
-        if self.concurrent == Some(0) {
-            return Err(format!("`stages.{name}.concurrent` is 0, expected 1 or more"));
-        }
+        let count = |key: &str, value: Option<usize>, base: usize| match value {
+            Some(0) => Err(format!("`stages.{name}.{key}` is 0, expected 1 or more")),
+            count => Ok(count.unwrap_or(base)),
+        };
+        let cpu = self.cpu_time.as_ref().map(|t| duration(&format!("stages.{name}.cpu_time"), t));
         Ok(StageProfile {
             takes: takes.transpose()?.unwrap_or(base.takes),
-            concurrent: self.concurrent.unwrap_or(base.concurrent.max(1)),
+            concurrent: count("concurrent", self.concurrent, base.concurrent)?,
             memory_gib: gib("memory_gib", self.memory_gib, base.memory_gib)?,
             disk_gib: gib("disk_gib", self.disk_gib, base.disk_gib)?,
+            cores: count("cores", self.cores, base.cores)?,
+            lanes: count("lanes", self.lanes, base.lanes)?,
+            cpu_time: cpu.transpose()?.or(base.cpu_time),
         })
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use sealpipe_protocol::Stage;
 
-use super::profile::Profile;
+use super::profile::{Profile, StageProfile};
 use crate::{
-    config::{Entry, Processors},
-    fleet::swap,
+    config::{Device, Entry, Processors},
+    fleet,
     scheduler::{Place, Rules, Scheduler, StageLimit},
 };
 
@@ -68,7 +68,7 @@ impl Site {
         let entry = |entry: &Entry| SitePlace::of_entry(entry, profile, &names);
         let implied = config.implied().map(|stage| SitePlace::implied(stage, profile));
         let places = config.entries.iter().map(entry).chain(implied).collect();
-        let (locks, rules) = (locks.collect(), swap::rules(config));
+        let (locks, rules) = (locks.collect(), fleet::rules(config));
         let mut site = Self { places, locks, rules, in_flight: None };
         site.in_flight = site.scheduler(site.rules.clone()).cap();
         site
@@ -115,7 +115,8 @@ impl SitePlace {
         let name = format!("{}[{}]", entry.stage, entry.index);
         let index = |lock: &String| names.iter().position(|name| *name == lock);
         let usual = profile.stage(entry.stage);
-        let own = profile.entries.get(&name).copied().unwrap_or(usual.takes);
+        let own = profile.entries.get(&name).copied();
+        let own = own.or_else(|| on_cpu(entry, &usual)).unwrap_or(usual.takes);
         Self {
             stage: entry.stage,
             concurrent: entry.concurrent,
@@ -123,7 +124,7 @@ impl SitePlace {
             locks: entry.locks.iter().filter_map(index).collect(),
             weight: entry.weight,
             slowness: slowness(own, usual.takes),
-            is_counted: swap::is_counted(entry.stage, true),
+            is_counted: fleet::is_counted(entry.stage, true),
             name,
         }
     }
@@ -137,9 +138,15 @@ impl SitePlace {
             locks: Vec::new(),
             weight: 1,
             slowness: 1.0,
-            is_counted: swap::is_counted(stage, false),
+            is_counted: fleet::is_counted(stage, false),
         }
     }
+}
+
+/// What a task takes on the cpus of an entry that is told to use no GPU.
+fn on_cpu(entry: &Entry, usual: &StageProfile) -> Option<Duration> {
+    let cores = u32::try_from(entry.cpus.as_ref()?.len()).ok().filter(|cores| *cores > 0)?;
+    usual.cpu_time.filter(|_| entry.device == Some(Device::Cpu)).map(|time| time / cores)
 }
 
 /// What the program of an entry without `concurrent` takes at once. A multicore pc1 takes two cpus

@@ -21,7 +21,7 @@ const DAY_SECONDS: f64 = 24.0 * 3_600.0;
 
 /// What some slots or locks allow at most.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ceiling {
+struct Ceiling {
     /// Such as `gpu1 and gpu2, which pc2 and c2 share`.
     what: String,
     per_day: f64,
@@ -34,7 +34,14 @@ pub(super) fn add(report: &mut Report, experiment: &Experiment) {
     report.bottleneck = words(report, experiment, lowest);
 }
 
-pub(super) fn lowest(ceilings: Vec<Ceiling>) -> Option<Ceiling> {
+/// Sectors a day that a site allows at most, as far as its stages but `without` go; nothing when
+/// those take no time.
+pub fn at_most(site: &Site, way: &[Step], without: Option<Stage>) -> Option<f64> {
+    let way: Vec<Step> = way.iter().copied().filter(|step| Some(step.stage) != without).collect();
+    lowest(ceilings(site, &way)).map(|ceiling| ceiling.per_day)
+}
+
+fn lowest(ceilings: Vec<Ceiling>) -> Option<Ceiling> {
     ceilings.into_iter().min_by(|a, b| a.per_day.total_cmp(&b.per_day))
 }
 
@@ -86,7 +93,7 @@ fn busiest(report: &Report) -> String {
 }
 
 /// `a`, `a and b`, `a, b and c`.
-pub(super) fn list(items: &[String]) -> String {
+pub fn list(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -95,7 +102,7 @@ pub(super) fn list(items: &[String]) -> String {
 }
 
 /// What each stage allows by its slots and limits, and what locks that are shared allow together.
-pub(super) fn ceilings(site: &Site, way: &[Step]) -> Vec<Ceiling> {
+fn ceilings(site: &Site, way: &[Step]) -> Vec<Ceiling> {
     let mut ceilings: Vec<Ceiling> = way.iter().filter_map(|step| of_slots(site, step)).collect();
     ceilings.extend(lock_groups(site).iter().filter_map(|group| of_locks(site, way, group)));
     ceilings
@@ -159,11 +166,12 @@ fn of_locks(site: &Site, way: &[Step], group: &BTreeSet<usize>) -> Option<Ceilin
     };
     let stages: Vec<&Step> = way.iter().filter(uses).collect();
     let places = || stages.iter().flat_map(|step| site.of_stage(step.stage));
-    if places().any(|(_, place)| place.locks.len() != 1 || place.slowness != 1.0) {
+    if places().any(|(_, place)| place.locks.len() != 1) {
         return None;
     }
     let units: usize = group.iter().map(|lock| site.locks[*lock].units.unwrap_or(1)).sum();
-    let takes: Duration = stages.iter().map(|step| step.takes).sum();
+    let takes: Option<Vec<Duration>> = stages.iter().map(|step| takes(site, step)).collect();
+    let takes: Duration = takes?.into_iter().sum();
     if takes.is_zero() {
         return None;
     }
@@ -174,4 +182,11 @@ fn of_locks(site: &Site, way: &[Step], group: &BTreeSet<usize>) -> Option<Ceilin
         what: format!("{}{sharing}{}", list(&names), list(&users)),
         per_day: units as f64 * DAY_SECONDS / takes.as_secs_f64(),
     })
+}
+
+/// What a step takes at the places of its stage, where all of them are as fast.
+fn takes(site: &Site, step: &Step) -> Option<Duration> {
+    let mut slowness = site.of_stage(step.stage).map(|(_, place)| place.slowness);
+    let first = slowness.next()?;
+    slowness.all(|other| other == first).then(|| step.takes.mul_f64(first))
 }

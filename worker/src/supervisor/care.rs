@@ -194,17 +194,20 @@ impl Care {
                 }
             }
         };
+        let lasted = since.elapsed();
         // It takes no task any more, however long it takes to clean up after it.
         self.shared.set(State::Restarting);
         child.kill().await;
         let last_words = child.last_words().await;
+        // Whoever has inherited its stdout may hold that open for ever.
+        link.abandon();
         self.observer.tell(&Event::ProcessorDied {
             processor,
             pid,
             reason: reason.clone(),
             last_words: last_words.clone(),
         });
-        let life = Life { lasted: since.elapsed(), tasks_done: link.tasks_done() };
+        let life = Life { lasted, tasks_done: link.tasks_done() };
         Ended::Died { reason, last_words, life }
     }
 

@@ -28,9 +28,8 @@ use tokio::{
 use super::{
     ProcessorSpec, cgroup,
     connection::Dialect,
-    guardian::{self, Group, Mark},
+    guardian::{self, Group},
     placed::{Placed, control_group},
-    process_table::MARK,
     spawn::{before_exec, enter_group},
 };
 use crate::{config::Pinning, hardware::PLANNING_ENVS};
@@ -104,8 +103,6 @@ impl Child {
             }
         }
         command.envs(&spec.envs);
-        let mark = Mark::next();
-        command.env(MARK, mark.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         let cpus = spec.placement.cpus.as_ref().filter(|_| spec.pinning == Pinning::Worker);
@@ -115,7 +112,7 @@ impl Child {
         if let Some(dir) = &control_group {
             enter_group(&mut command, cgroup::entrance(dir).inspect_err(removed)?);
         }
-        before_exec(&mut command, getpid(), cpus.map(cpu_set), node);
+        let mark = before_exec(&mut command, getpid(), cpus.map(cpu_set), node);
         let mut process = command.spawn().inspect_err(removed)?;
         let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let ends = (process.stdin.take(), process.stdout.take(), process.stderr.take());

@@ -145,6 +145,15 @@ impl Connection {
         }
     }
 
+    /// Ends the connection of a process that is gone: open tasks are lost, and nothing is written any
+    /// more.
+    pub fn abandon(&self) {
+        match &self.speech {
+            Speech::Protocol(link) => link.peer().abandon(),
+            Speech::Legacy(session) => session.abandon(),
+        }
+    }
+
     /// Waits until the process has to be given up, and says why.
     pub async fn defect(&self) -> String {
         match &self.speech {

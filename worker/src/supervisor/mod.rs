@@ -37,21 +37,42 @@ pub use self::{
 
 use std::path::PathBuf;
 
-use crate::event::{Event, Observer};
+use crate::{
+    config::Entry,
+    event::{Event, Observer},
+};
+
+/// Whether control groups would do something for a worker's processors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Groups {
+    /// They would.
+    Wanted,
+    /// They would not, as it is now; another configuration may come.
+    WantedLater,
+    /// They would not.
+    Unwanted,
+}
+
+impl Groups {
+    /// Whether entries want them.
+    pub fn of(entries: &[Entry]) -> Self {
+        if entries.iter().any(Entry::wants_group) { Self::Wanted } else { Self::Unwanted }
+    }
+}
 
 /// Makes this process ready to have processors that do not outlive it, and to hold them in control
-/// groups if they are `wanted` and it may make any. To be called in a runtime, before anything is
-/// started, by a program that has the [`guardian`]'s subcommand.
-pub fn prepare(wanted: bool, observer: &Observer) {
-    if wanted {
-        let divided = cgroup::divide();
-        let dir = divided.ok().map(PathBuf::from);
-        let reason = divided.err().map(str::to_owned);
-        observer.tell(&Event::ControlGroups { dir: dir.clone(), reason });
-        // It starts in the worker's leaf.
-        guardian::start();
-        dir.into_iter().for_each(guardian::divides);
-    } else {
-        guardian::start();
+/// groups if it may make any. To be called in a runtime, before anything is started, by a program
+/// that has the [`guardian`]'s subcommand.
+pub fn prepare(groups: Groups, observer: &Observer) {
+    if groups == Groups::Unwanted {
+        return guardian::start();
     }
+    // Before there is any other process in the worker's group.
+    let divided = cgroup::divide();
+    let dir = divided.ok().map(PathBuf::from);
+    let reason = divided.err().map(str::to_owned);
+    let wanted = groups == Groups::Wanted;
+    observer.tell(&Event::ControlGroups { dir: dir.clone(), reason, wanted });
+    guardian::start();
+    dir.into_iter().for_each(guardian::divides);
 }

@@ -7,12 +7,16 @@ use std::{fmt, path::PathBuf, time::Duration};
 use rustix::process::Pid;
 use sealpipe_protocol::method::Placement;
 use serde::{Deserialize, Serialize};
-use tokio::{task::JoinHandle, time::interval};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::interval,
+};
 
 use super::{
     ProcessorSpec,
     cgroup::{self, Share},
     observed,
+    process_table::{Process, processes},
 };
 use crate::{
     config::Pinning,
@@ -91,7 +95,11 @@ impl Watch {
             let mut ticks = interval(LOOK_EVERY);
             loop {
                 ticks.tick().await;
-                if let Some(mismatch) = eye.look() {
+                // It reads all of `/proc`.
+                let looked = spawn_blocking(move || (eye.look(), eye)).await;
+                let Ok((found, same)) = looked else { return };
+                eye = same;
+                if let Some(mismatch) = found {
                     let (processor, pid) = (processor.clone(), pid.as_raw_nonzero().get());
                     observer.tell(&Event::ProcessorMisplaced { processor, pid, mismatch });
                 }
@@ -113,9 +121,17 @@ struct Eye {
 }
 
 impl Eye {
-    /// What the process runs outside of, once, until it has been where it belongs again.
+    /// What the process, or one of its group, runs outside of: once, until all of them have been where
+    /// they belong again.
     fn look(&mut self) -> Option<String> {
+        let group = self.pid.as_raw_nonzero().get();
+        let helpers = processes().into_iter().filter(|p| p.group == group && p.pid != group);
+        let of_helper = |helper: Process| {
+            let found = observed::mismatch(Pid::from_raw(helper.pid)?, &self.granted)?;
+            Some(format!("its helper process {}: {found}", helper.pid))
+        };
         let found = observed::mismatch(self.pid, &self.granted);
+        let found = found.or_else(|| helpers.filter_map(of_helper).next());
         let was_told = std::mem::replace(&mut self.is_told, found.is_some());
         found.filter(|_| !was_told)
     }
@@ -123,7 +139,16 @@ impl Eye {
 
 #[cfg(test)]
 mod tests {
-    use rustix::thread::{CpuSet, sched_setaffinity};
+    use std::{
+        io::{BufRead, BufReader},
+        os::unix::process::CommandExt,
+        process::Stdio,
+    };
+
+    use rustix::{
+        process::{Signal, kill_process_group},
+        thread::{CpuSet, sched_setaffinity},
+    };
     use sealpipe_protocol::placement::{CpuList, current_cpus};
 
     use super::*;
@@ -135,26 +160,34 @@ mod tests {
         if first == last {
             return eprintln!("SKIPPED: one cpu is no elsewhere");
         }
-        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        // A leader, and a helper whose id it prints.
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let pid = Pid::from_child(&child);
-        let move_to = |cpu: u32| {
+        let helper = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+        let bind = |pid: Pid, cpu: u32| {
             let mut set = CpuSet::new();
             set.set(cpu as usize);
             sched_setaffinity(Some(pid), &set).unwrap();
         };
         let granted = Placement { cpus: Some(CpuList::from_iter([first])), ..Placement::default() };
         let mut eye = Eye { pid, granted, is_told: false };
-        move_to(first);
+        bind(pid, first);
+        bind(helper, first);
         assert_eq!(eye.look(), None);
-        for _ in 0..2 {
-            move_to(last);
-            let said = format!("its first thread may run on cpus {last}, granted are {first}");
-            assert_eq!(eye.look(), Some(said));
+        let said = format!("its first thread may run on cpus {last}, granted are {first}");
+        let of_helper = format!("its helper process {}: {said}", helper.as_raw_nonzero());
+        for (who, said) in [(pid, &said), (helper, &of_helper), (pid, &said)] {
+            bind(who, last);
+            assert_eq!(eye.look().as_ref(), Some(said));
             assert_eq!(eye.look(), None);
-            move_to(first);
+            bind(who, first);
             assert_eq!(eye.look(), None);
         }
-        child.kill().unwrap();
+        kill_process_group(pid, Signal::KILL).unwrap();
         child.wait().unwrap();
     }
 }

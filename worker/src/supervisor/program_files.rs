@@ -11,8 +11,8 @@ use std::{
 
 use crate::config::Program;
 
-/// A program and what it is given to read, as they lie on the disk: its file, and each argument that
-/// is an absolute path of a file, such as a script.
+/// A program and what it is given to read, as they lie on the disk: its file, and the first
+/// argument that is an absolute path of a file: an interpreter's script.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProgramFiles(Vec<Option<Identity>>);
 
@@ -29,8 +29,9 @@ struct Identity {
 impl ProgramFiles {
     /// The files of a program as they are now.
     pub fn of(program: &Program) -> Self {
-        let scripts = program.args.iter().map(Path::new).filter(|path| path.is_absolute());
-        let scripts = scripts.filter_map(|path| identity(path).map(Some));
+        let files = program.args.iter().map(Path::new).filter(|path| path.is_absolute());
+        // The first one: an interpreter's script. Others may be what it writes, such as a log.
+        let scripts = files.filter_map(|path| identity(path).map(Some)).take(1);
         Self(
             std::iter::once(find(&program.bin).and_then(|path| identity(&path)))
                 .chain(scripts)
@@ -45,7 +46,7 @@ fn identity(path: &Path) -> Option<Identity> {
         device: found.dev(),
         inode: found.ino(),
         size: found.size(),
-        changed: (found.ctime(), found.ctime_nsec()),
+        changed: (found.mtime(), found.mtime_nsec()),
     })
 }
 

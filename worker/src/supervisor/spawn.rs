@@ -12,6 +12,8 @@ use rustix::{
 use sealpipe_protocol::{method::MemoryPolicy, placement::set_memory_policy};
 use tokio::process::Command;
 
+use super::{guardian::Mark, process_table::MARK};
+
 /// Has the child enter a control group, whose `cgroup.procs` is open for writing, before anything
 /// else that is set up after this.
 pub fn enter_group(command: &mut Command, group: File) {
@@ -24,9 +26,17 @@ pub fn enter_group(command: &mut Command, group: File) {
 }
 
 /// Has the kernel send SIGTERM to the child when the worker dies, so that even a processor that
-/// does not look at its stdin ends; and pins it to `cpus` and the memory of `node` where the worker
-/// does that.
-pub fn before_exec(command: &mut Command, worker: Pid, cpus: Option<CpuSet>, node: Option<u32>) {
+/// does not look at its stdin ends; pins it to `cpus` and the memory of `node` where the worker
+/// does that; and marks it and all that descends from it for the [guardian](super::guardian). Its
+/// environment is complete before.
+pub fn before_exec(
+    command: &mut Command,
+    worker: Pid,
+    cpus: Option<CpuSet>,
+    node: Option<u32>,
+) -> Mark {
+    let mark = Mark::next();
+    command.env(MARK, mark.to_string());
     let prepare = move || -> io::Result<()> {
         set_parent_process_death_signal(Some(Signal::TERM))?;
         // The worker may have died before the line above.
@@ -45,4 +55,5 @@ pub fn before_exec(command: &mut Command, worker: Pid, cpus: Option<CpuSet>, nod
     // called: it makes four plain system calls on values moved into it, allocates nothing, takes
     // no lock, and its errors are raw numbers.
     unsafe { command.pre_exec(prepare) };
+    mark
 }

@@ -14,7 +14,7 @@ use sealpipe_protocol::Stage;
 use crate::{
     cli::Failure,
     config::{self, Processors, Severity, Source},
-    pipeline::{layout::Layout, record::Record},
+    pipeline::{record::Record, store},
     simulate::{self, Profile, Written},
 };
 
@@ -125,25 +125,20 @@ pub fn profile(path: Option<&Path>, measured: &[PathBuf]) -> Result<Profile, Fai
 
 /// The record of a sector's directory, or those of the directories in it.
 fn records_in(dir: &Path) -> Result<Vec<Record>, Failure> {
+    if let Some(record) = store::peek(dir) {
+        return Ok(vec![record]);
+    }
     let cannot = |error| Failure::new(format!("cannot read {}: {error}", dir.display()));
-    let mut dirs = vec![dir.to_owned()];
-    if !Layout::new(dir.to_owned()).record().exists() {
-        let entries = fs::read_dir(dir).map_err(cannot)?;
-        dirs = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        dirs.retain(|dir| Layout::new(dir.to_owned()).record().exists());
-        dirs.sort();
-        dirs.truncate(MAX_SECTORS);
+    let entries = fs::read_dir(dir).map_err(cannot)?;
+    let mut dirs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    dirs.sort();
+    let records: Vec<Record> =
+        dirs.iter().filter_map(|dir| store::peek(dir)).take(MAX_SECTORS).collect();
+    match records.is_empty() {
+        true => Err(Failure::new(format!("there is no sector in {}", dir.display()))
+            .hint("a sector's directory has a sector.json")),
+        false => Ok(records),
     }
-    if dirs.is_empty() {
-        return Err(Failure::new(format!("there is no sector in {}", dir.display()))
-            .hint("a sector's directory has a sector.json"));
-    }
-    let read = |dir: &PathBuf| {
-        let path = Layout::new(dir.to_owned()).record();
-        serde_json::from_str(&text(&path)?)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))
-    };
-    dirs.iter().map(read).collect()
 }
 
 /// A text file of a bearable size.

@@ -5,31 +5,14 @@
 use std::{path::Path, time::Duration};
 
 use sealpipe_protocol::Stage;
-use serde::Deserialize;
 
 use super::inputs;
-use crate::{cli::Failure, simulate::Step};
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Order {
-    Echo(EchoOrder),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EchoOrder {
-    #[serde(default = "one")]
-    steps: u32,
-    #[serde(default)]
-    ticks: u64,
-    #[serde(default)]
-    interval_ms: u64,
-}
-
-fn one() -> u32 {
-    1
-}
+use crate::{
+    cli::Failure,
+    control::order::Order,
+    daemon::job::{EchoJob, Work},
+    simulate::Step,
+};
 
 /// Reads jobs: each a sequence of runs of `echo`.
 ///
@@ -54,8 +37,18 @@ pub fn read(path: &Path) -> Result<Vec<Vec<Step>>, Failure> {
 }
 
 fn job(line: &str) -> Result<Vec<Step>, String> {
-    let Order::Echo(order) = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let takes = Duration::from_millis(order.ticks.saturating_mul(order.interval_ms));
+    let order: Order = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let Order::Echo(_) = order else {
+        return Err("sectors come by `--arrivals`, only echo jobs from a file".to_owned());
+    };
+    let job = order
+        .into_job(|path| Ok((path.to_owned(), 0)), || "echo".to_owned())
+        .map_err(|wrong| wrong.join("; "))?;
+    let Work::Echo(EchoJob { steps, params }) = job.work else { return Ok(Vec::new()) };
+    if params.fail.is_some() {
+        return Err("a job that fails is not simulated".to_owned());
+    }
+    let takes = Duration::from_millis(params.ticks.saturating_mul(params.interval_ms));
     let step = Step { stage: Stage::Echo, pause: Duration::ZERO, takes };
-    Ok(vec![step; order.steps as usize])
+    Ok(vec![step; steps as usize])
 }

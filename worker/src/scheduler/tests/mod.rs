@@ -196,6 +196,16 @@ fn a_task_that_needs_two_locks_is_not_overtaken_for_ever() {
 }
 
 #[test]
+fn nothing_is_kept_for_a_place_that_a_lock_of_0_switches_off() {
+    let two = vec![place(Stage::Pc2, 1, &["gpu", "off"]), place(Stage::C2, 1, &["gpu"])];
+    let mut scheduler = scheduler(&[], &["gpu"], Policy::Fifo, two);
+    scheduler.rules.locks.insert("off".to_owned(), 0);
+    scheduler.request(Stage::Pc2, None, None);
+    scheduler.request(Stage::C2, None, None);
+    assert_eq!(places(&mut scheduler), [1]);
+}
+
+#[test]
 fn sectors_wait_before_their_first_stage_and_never_after_it() {
     let all = vec![place(Stage::Pc1, 9, &[]), place(Stage::Pc2, 9, &[])];
     let mut scheduler = scheduler(&[], &[], Policy::default(), all);

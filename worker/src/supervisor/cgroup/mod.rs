@@ -257,3 +257,37 @@ fn read_file(dir: &Path, file: &str) -> Result<String, String> {
     let path = dir.join(file);
     fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Directories stand in for groups: what a kernel without `cgroup.kill` has of one.
+    #[test]
+    fn before_there_was_a_kill_for_groups_their_members_are_killed() {
+        let top = tempfile::tempdir().unwrap();
+        let dir = top.path().join("pc1-0-1");
+        let below = dir.join("below");
+        fs::create_dir_all(&below).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(dir.join("cgroup.procs"), "").unwrap();
+        fs::write(below.join("cgroup.procs"), format!("{}\n", child.id())).unwrap();
+        assert_eq!(pids(&dir), [child.id().cast_signed()]);
+        kill(&dir);
+        assert!(!child.wait().unwrap().success());
+        assert!(!dir.join("cgroup.kill").exists());
+    }
+
+    #[test]
+    fn a_group_is_removed_with_those_below_it_and_a_file_is_none() {
+        let top = tempfile::tempdir().unwrap();
+        let dir = top.path().join("pc1-0-1");
+        fs::create_dir_all(dir.join("a/b")).unwrap();
+        remove(&dir);
+        assert!(!dir.exists());
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("kept"), "").unwrap();
+        remove(&dir);
+        assert!(dir.exists());
+    }
+}

@@ -12,6 +12,10 @@ use std::{
     },
 };
 
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
 use serde::{Deserialize, Serialize};
 
 use super::super::process_table::{Process, mark_of};
@@ -39,8 +43,14 @@ impl Worker {
 
     /// Whether it is known to be gone. A worker of another namespace is not ours to judge.
     pub fn is_gone(self) -> bool {
-        let lives = |now: Process| now.started == self.started && !now.is_zombie;
-        self.namespace == namespace() && !Process::read(self.pid).is_some_and(lives)
+        let is_gone = match Process::read(self.pid) {
+            Some(now) => now.started != self.started || now.is_zombie,
+            // `/proc` may hide what is another user's.
+            None => {
+                Pid::from_raw(self.pid).is_none_or(|p| test_kill_process(p) == Err(Errno::SRCH))
+            }
+        };
+        is_gone && self.namespace == namespace()
     }
 }
 

@@ -63,3 +63,34 @@ impl Known {
         divided.chain(self.groups.iter().map(|group| Told::Began(group.clone()).line())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::guardian::Mark;
+
+    fn group(id: i32) -> Group {
+        Group { id, started: 7, session: 1, mark: Mark::next(), control_group: Some("/a b".into()) }
+    }
+
+    #[test]
+    fn a_guardian_that_is_told_everything_at_once_knows_as_much() {
+        let mut known = Known::default();
+        let (first, second, reused) = (group(1), group(2), group(1));
+        known.note(Told::Divides("/own".into()));
+        known.note(Told::Began(first));
+        known.note(Told::Began(second.clone()));
+        known.note(Told::Began(reused.clone()));
+        known.note(Told::Ended(3));
+        let mut next = Known::default();
+        for line in known.lines().lines() {
+            next.note(serde_json::from_str(line).unwrap());
+        }
+        for known in [&known, &next] {
+            assert_eq!(known.groups(), [second.clone(), reused.clone()]);
+            assert_eq!(known.divided(), Some(std::path::Path::new("/own")));
+        }
+        next.note(Told::Ended(1));
+        assert_eq!(next.groups(), [second]);
+    }
+}

@@ -156,6 +156,16 @@ impl Session {
         *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Gives up all open tasks of a process that is gone.
+    pub fn abandon(&self) {
+        self.close();
+        let open: Vec<_> = self.shared.state().open.drain().map(|(_, open)| open).collect();
+        for open in open {
+            let _ = open.answer.send(Err(Lost::Gone("its process has ended".to_owned())));
+        }
+        self.shared.changed.notify_waiters();
+    }
+
     /// Gives up all open tasks, when they are to be interrupted: the process cannot be asked, and its
     /// end comes with that of its stdin.
     pub fn shut_down(&self, mode: ShutdownMode) {
