@@ -86,6 +86,10 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "arrivals")]
     jobs: Option<PathBuf>,
 
+    /// With --jobs: each run takes as long as a daemon's journal tells (daemon.jsonl)
+    #[arg(long, value_name = "FILE", requires = "jobs")]
+    journal: Option<PathBuf>,
+
     /// Durations vary up to so much, evenly
     #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = percent)]
     jitter: f64,
@@ -141,7 +145,8 @@ pub struct Run {
 /// What cannot be read, simulated or written.
 pub fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let profile = inputs::profile(args.profile.as_deref(), &args.measured)?;
-    let jobs = args.jobs.as_deref().map(jobs::read).transpose()?;
+    let journal = args.journal.as_deref();
+    let jobs = args.jobs.as_deref().map(|path| jobs::read(path, journal)).transpose()?;
     let mut runs = Vec::new();
     for file in &args.files {
         let experiment = experiment(args, file, &profile, jobs.as_deref())?;
