@@ -5,11 +5,13 @@
 
 mod svg;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Mutex, time::Duration};
 
 use sealpipe_protocol::Stage;
 use sealpipe_worker::{
     config::{self, Source},
+    hardware::{Amounts, Description},
+    plan::{Gpus, Objective, Plan, Wishes, plan},
     simulate::{
         Decider, Experiment, Jitter, MAX_TASKS, Profile, Report, Site, StageReport, Supply, Trace,
         Written, sector,
@@ -112,8 +114,12 @@ fn agree(path: &str, expected: &str) {
     assert!(found == expected, "{} is not what `make docs` writes", path.display());
 }
 
+/// Tests of one page read and write it one after another.
+static PAGES: Mutex<()> = Mutex::new(());
+
 /// Compares or writes the part of a page between `<!-- name -->` and `<!-- /name -->`.
 fn agree_part(page: &str, name: &str, expected: &str) {
+    let _alone = PAGES.lock();
     let path = docs().join(page);
     let text = fs::read_to_string(&path).unwrap();
     let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
@@ -166,6 +172,37 @@ fn the_pictures_are_as_documented() {
     let strips: Vec<_> =
         runs.iter().map(|(name, run)| (plain(name), &run.experiment, &run.trace)).collect();
     agree("allocation-gpus.svg", &svg::locks(&strips, 240.0));
+}
+
+/// hwloc's words for the machine of the schemes.
+const MACHINE: &str = "pack:2 [numa(memory=1TiB)] l3:16(size=16MiB) core:3 pu:1";
+
+fn planned(objective: Objective) -> Plan {
+    let mut hardware = Description::of_text(MACHINE).read().expect("hwloc knows these words");
+    Amounts { gpus: Some((2, None)), ..Amounts::default() }.apply(&mut hardware);
+    let wishes = Wishes { objective, ..Wishes::default() };
+    plan(&hardware, &Profile::default(), &wishes).expect("it is large enough")
+}
+
+#[test]
+fn the_plans_are_as_documented() {
+    let objectives = [Objective::SectorsPerDay, Objective::Latency, Objective::CoresLeft];
+    let plans = objectives.map(planned);
+    agree_part("allocation.md", "plan", &format!("```toml\n{}```\n", plans[0].text));
+    let row = |(objective, plan): (Objective, &Plan)| {
+        let (draft, report) = (&plan.best.draft, &plan.best.report);
+        let gpus = if draft.gpus == Gpus::Shared { "shared" } else { "one a stage" };
+        let (per_day, takes) = (report.sealed_per_day, span(report.latency.mean_s));
+        let (flight, left) = (report.in_flight.most, draft.left.len());
+        format!(
+            "| {objective} | {} | {gpus} | {per_day:.1} | {takes} | {flight} | {left} |\n",
+            draft.n_pc1()
+        )
+    };
+    let rows: String = objectives.into_iter().zip(&plans).map(row).collect();
+    let columns = ["`--objective`", "pc1", "GPUs", "sectors a day", "a sector takes", "in flight"];
+    let head = format!("| {} | cpus left |\n|---|---|---|---|---|---|---|\n", columns.join(" | "));
+    agree_part("allocation.md", "objectives", &(head + &rows));
 }
 
 /// A name without Markdown.
