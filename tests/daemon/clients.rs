@@ -5,11 +5,12 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
 };
 
+use rustix::process::Signal;
 use sealpipe_tests::{
-    Process,
+    Bench, LIMIT, Process,
     control::{Control, request},
     site::{Site, moody},
 };
@@ -90,4 +91,25 @@ fn too_many_clients_are_turned_away_and_those_who_are_there_are_served() {
         ended.stdout.contains("no sectors").then_some(())
     });
     site.stop();
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_is_ready_and_when_it_ends() {
+    let bench = Bench::new();
+    let path = bench.path("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let daemon = bench.start_with(&["run", "--state", "state", "--socket", "socket"], &variables);
+    let told = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    assert_eq!(told(), "READY=1");
+    Control::connect(bench.path("socket").to_str().unwrap()).unwrap();
+    daemon.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1");
+    daemon.end().ok();
+    bench.check_nothing_is_left();
 }

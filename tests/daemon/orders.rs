@@ -108,6 +108,10 @@ fn everything_that_is_wrong_is_said_with_its_line_and_nothing_is_submitted() {
 #[test]
 fn a_directory_that_is_somebody_elses_is_refused_at_once() {
     let site = Site::start("");
+    let pipe = site.bench.start_shell("mkfifo pipe").end();
+    pipe.ok();
+    let piped = ["submit", "--size", "2KiB", "--out", "x", "--piece", "pipe"];
+    site.run(&piped).fails_with(&["pipe cannot be read: it is not a regular file"]);
     fs::create_dir(site.bench.path("home")).unwrap();
     site.bench.write("home/letter", "dear");
     let submit = |number: &str, out: &str| {

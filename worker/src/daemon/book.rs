@@ -23,11 +23,11 @@ use tokio::sync::{oneshot, watch};
 use super::{
     job::Job,
     state::{Life, Refusal, State, Step},
-    store::{Change, Entry, Store, StoreError},
+    store::{Change, Content, Entry, Store, StoreError},
 };
 use crate::event::now_ms;
 
-/// Jobs that may wait or run.
+/// Jobs that may wait, run or have failed.
 pub const MAX_JOBS: usize = 10_000;
 
 /// Jobs that are done or cancelled and still remembered; the oldest are forgotten first.
@@ -64,6 +64,7 @@ pub struct Book {
     writer: Mutex<Option<JoinHandle<()>>>,
     closing: Arc<AtomicBool>,
     trouble: watch::Receiver<Option<String>>,
+    unreadable: Vec<String>,
     /// Counts the steps.
     changed: watch::Sender<u64>,
     /// Submissions go one by one.
@@ -77,7 +78,7 @@ impl Book {
     /// The store cannot be used.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
         let store = Store::open(&path)?;
-        let (entries, paused) = store.read()?;
+        let Content { entries, paused, unreadable } = store.read()?;
         let mut inner = Inner { paused, ..Inner::default() };
         for mut entry in entries {
             entry.life = entry.life.found();
@@ -100,6 +101,7 @@ impl Book {
             closing,
             trouble,
             changed: watch::Sender::new(0),
+            unreadable,
             adding: tokio::sync::Mutex::default(),
         })
     }
@@ -122,6 +124,11 @@ impl Book {
     /// Whether nothing starts until somebody says so.
     pub fn is_paused(&self) -> bool {
         self.inner().paused
+    }
+
+    /// Jobs that could not be read, and why: they are left as they are.
+    pub fn unreadable(&self) -> &[String] {
+        &self.unreadable
     }
 
     /// Why nothing can be written just now.
@@ -164,7 +171,8 @@ impl Book {
     }
 
     /// Adds jobs, all or none, once they are on the disk. `check` looks at those that are there and
-    /// says which of the new ones are to be added; no other addition comes in between.
+    /// says which of the new ones are to be added; no other addition comes in between. It is told how many
+    /// neither are done nor were cancelled: those that failed are remembered until somebody has looked.
     ///
     /// # Errors
     /// What `check` finds, or that nothing can be written now.
@@ -173,8 +181,8 @@ impl Book {
         check: impl FnOnce(&dyn Fn(&str) -> Option<Entry>, usize) -> Result<Vec<Job>, E>,
     ) -> Result<Vec<Entry>, E> {
         let _one = self.adding.lock().await;
-        let unfinished =
-            self.read(|entries| entries.filter(|entry| !entry.life.state.is_over()).count());
+        let ended = |entry: &&Entry| matches!(entry.life.state, State::Done | State::Cancelled);
+        let unfinished = self.read(|entries| entries.filter(|entry| !ended(entry)).count());
         let jobs = check(&|name| self.get(name), unfinished)?;
         let now = now_ms();
         let entries: Vec<Entry> = {

@@ -28,7 +28,7 @@ use crate::{
     event::{Event, Observer, now_ms},
     fleet::{Fleet, Journey, Patience},
     journal::Journals,
-    pipeline::task::Driver,
+    pipeline::{store, task::Driver},
     scheduler::Disk,
 };
 
@@ -204,7 +204,10 @@ impl Desk {
             return;
         };
         let room = match &entry.job.work {
-            Work::Sector(job) => disk::need(&job.dir, job.proof).map(|room| (room, job.proof)),
+            Work::Sector(job) => {
+                let record = store::peek(&job.dir);
+                disk::need(&job.dir, job.proof, record.as_ref()).map(|room| (room, job.proof))
+            }
             Work::Echo(_) => None,
         };
         // One that has begun is promised its room already, and is not asked to wait for it.

@@ -16,7 +16,11 @@ use rustix::fs::statvfs;
 use sealpipe_protocol::{Stage, stage::proof::SealProof};
 
 use crate::{
-    pipeline::layout::{ROOM_FOR_SMALL_FILES, room_bytes},
+    pipeline::{
+        layout::{ROOM_FOR_SMALL_FILES, room_bytes},
+        record::Record,
+        steps,
+    },
     scheduler::{Disk, Need},
 };
 
@@ -55,11 +59,16 @@ pub fn rooms(free: &BTreeMap<Disk, u64>, begun: &[Begun]) -> BTreeMap<Disk, (u64
     free.iter().map(room).collect()
 }
 
-/// What a sector needs that begins in a directory, and a directory of its disk that is there.
-pub fn need(dir: &Path, proof: SealProof) -> Option<(Need, PathBuf)> {
+/// What a sector needs that begins in a directory, and a directory of its disk that is there. A
+/// `record` is of one that an earlier daemon has begun there: what lies there is not written again.
+pub fn need(dir: &Path, proof: SealProof, record: Option<&Record>) -> Option<(Need, PathBuf)> {
     let existing = dir.ancestors().find(|dir| dir.exists())?;
     let disk = fs::metadata(existing).ok()?.dev();
-    Some((Need { disk, bytes: room_bytes(proof) }, existing.to_owned()))
+    let bytes = record.map_or(room_bytes(proof), |record| {
+        let stage = Some(steps::next(record).unwrap_or(Stage::Verify));
+        still_to_write(&Begun { disk, proof, stage, present: Some(present_bytes(dir)) })
+    });
+    Some((Need { disk, bytes }, existing.to_owned()))
 }
 
 /// Free bytes of a directory's disk.
@@ -136,7 +145,7 @@ mod tests {
         fs::File::create(deep.join("hole")).unwrap().set_len(1 << 40).unwrap();
         let present = present_bytes(temp.path());
         assert!((150_000..300_000).contains(&present), "{present}");
-        let (need, _) = need(&temp.path().join("not/there"), PROOF).unwrap();
+        let (need, _) = need(&temp.path().join("not/there"), PROOF, None).unwrap();
         assert_eq!(need.disk, fs::metadata(temp.path()).unwrap().dev());
         assert!(free_bytes(temp.path()).is_some());
     }

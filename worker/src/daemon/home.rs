@@ -9,7 +9,7 @@ use std::{
     os::{
         fd::AsFd,
         unix::{
-            fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
+            fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
@@ -33,6 +33,29 @@ const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// How often the lock is tried meanwhile.
 const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// A control socket that is bound. Dropping it removes it, unless somebody else's is there by then.
+pub struct Bound {
+    path: PathBuf,
+    file: Identity,
+}
+
+/// A file's file system, inode and time of change, in seconds and nanoseconds: numbers of inodes are used
+/// again.
+type Identity = (u64, u64, i64, i64);
+
+fn identity(file: &fs::Metadata) -> Identity {
+    (file.dev(), file.ino(), file.mtime(), file.mtime_nsec())
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let ours = fs::symlink_metadata(&self.path);
+        if ours.is_ok_and(|found| identity(&found) == self.file) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
 
 /// The directory.
 pub struct Home {
@@ -102,7 +125,7 @@ impl Home {
     ///
     /// # Errors
     /// Its path is too long, or the system says so.
-    pub fn bind(&self, socket: &Path) -> Result<UnixListener, StoreError> {
+    pub fn bind(&self, socket: &Path) -> Result<(UnixListener, Bound), StoreError> {
         let cannot = |error: io::Error| StoreError {
             message: format!("cannot listen on {}: {error}", socket.display()),
             hint: Some("give another --state or --socket".to_owned()),
@@ -129,9 +152,11 @@ impl Home {
         let _ = fs::remove_file(&beside);
         let listener = UnixListener::bind(&beside).map_err(cannot)?;
         fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+        let found = fs::symlink_metadata(&beside).map_err(cannot)?;
         fs::rename(&beside, socket).map_err(cannot)?;
+        let bound = Bound { path: socket.to_owned(), file: identity(&found) };
         listener.set_nonblocking(true).map_err(cannot)?;
-        Ok(listener)
+        Ok((listener, bound))
     }
 }
 
@@ -161,13 +186,17 @@ mod tests {
         let refused = Home::open(&dir).err().unwrap().message;
         assert!(refused.contains(&format!("(pid {})", std::process::id())), "{refused}");
         let socket = dir.join("control.sock");
-        let first = home.bind(&socket).unwrap();
-        let refused = home.bind(&socket).unwrap_err().message;
+        let (first, bound) = home.bind(&socket).unwrap();
+        let refused = home.bind(&socket).err().unwrap().message;
         assert!(refused.ends_with("another daemon listens there"), "{refused}");
         drop(first);
-        let _second = home.bind(&socket).unwrap();
+        let second = home.bind(&socket).unwrap();
+        drop(bound);
+        assert!(socket.exists(), "it is another one by now");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&socket), mode(&dir)), (0o600, 0o700));
+        drop(second);
+        assert!(!socket.exists());
         drop(home);
         Home::open(&dir).unwrap();
     }
@@ -178,7 +207,7 @@ mod tests {
         let home = Home::open(temp.path()).unwrap();
         let file = temp.path().join("letter.txt");
         fs::write(&file, "dear").unwrap();
-        let refused = home.bind(&file).unwrap_err().message;
+        let refused = home.bind(&file).err().unwrap().message;
         assert!(refused.ends_with("a file that is no socket is there"), "{refused}");
         assert_eq!(fs::read(&file).unwrap(), b"dear");
     }
@@ -198,7 +227,7 @@ mod tests {
     fn a_path_that_no_socket_can_have_is_refused() {
         let temp = tempfile::tempdir().unwrap();
         let home = Home::open(temp.path()).unwrap();
-        let refused = home.bind(&temp.path().join("x".repeat(200))).unwrap_err().message;
+        let refused = home.bind(&temp.path().join("x".repeat(200))).err().unwrap().message;
         assert!(refused.contains("at most 107 bytes"), "{refused}");
     }
 }

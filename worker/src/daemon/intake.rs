@@ -4,7 +4,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    path::PathBuf,
+    ops::Bound,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -16,7 +17,7 @@ use super::{
     job::{Job, Work},
     requests::{Answer, dir, stored},
     state::State,
-    store::{Entry, StoreError},
+    store::{Entry, StoreError, check_readable},
 };
 use crate::{
     control::{MAX_ORDERS, Problem, SubmitParams, SubmitResult, Submitted, order::Order},
@@ -93,7 +94,10 @@ fn read(desk: &Desk, orders: Vec<Order>) -> (Vec<(usize, Job)>, Vec<Problem>) {
             }
         };
         match order.into_job(piece_file, free_name) {
-            Ok(job) => jobs.push((number, job)),
+            Ok(job) => match check_readable(&job) {
+                Ok(()) => jobs.push((number, job)),
+                Err(why) => problems.push(problem(number, why, None)),
+            },
             Err(wrong) => problems.extend(wrong.into_iter().map(|m| problem(number, m, None))),
         }
     }
@@ -164,11 +168,16 @@ fn compare(
     }
     if unfinished + new.len() > MAX_JOBS {
         let message = format!(
-            "{unfinished} sectors wait or run, {} more are submitted, and at most {MAX_JOBS} may be",
+            "{unfinished} sectors wait, run or have failed, {} more are submitted, and at most \
+             {MAX_JOBS} may be",
             new.len()
         );
         let last = jobs.last().map_or(0, |(number, _)| *number);
-        problems.push(problem(last, message, Some("submit the others later".to_owned())));
+        problems.push(problem(
+            last,
+            message,
+            Some("submit the others later, and cancel what is not to be tried again".to_owned()),
+        ));
     }
     match problems.is_empty() {
         true => (Ok(found), new),
@@ -177,7 +186,7 @@ fn compare(
 }
 
 /// The directories of unfinished jobs, and whose they are.
-fn used_dirs(desk: &Desk) -> HashMap<PathBuf, String> {
+fn used_dirs(desk: &Desk) -> BTreeMap<PathBuf, String> {
     desk.book.read(|entries| {
         let unfinished = entries.filter(|entry| !entry.life.state.is_over());
         let used = unfinished
@@ -186,20 +195,57 @@ fn used_dirs(desk: &Desk) -> HashMap<PathBuf, String> {
     })
 }
 
+/// A directory that is the given one, holds it, or lies in it, and whose it is.
+fn overlapping<'a>(
+    dir: &Path,
+    dirs: &'a BTreeMap<PathBuf, String>,
+) -> Option<(&'a PathBuf, &'a String)> {
+    let around = dir.ancestors().find_map(|above| dirs.get_key_value(above));
+    // Paths are ordered by their components: what lies in one follows it.
+    let first = dirs.range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded)).next();
+    around.or(first.filter(|(other, _)| other.starts_with(dir)))
+}
+
 /// Whether a new job may have its directory.
 fn check_dir(
     job: &Job,
-    dirs: &mut HashMap<PathBuf, String>,
+    dirs: &mut BTreeMap<PathBuf, String>,
 ) -> Result<(), (String, Option<String>)> {
     let Work::Sector(sector) = &job.work else { return Ok(()) };
-    if let Some(other) = dirs.insert(sector.dir.clone(), job.name.clone()) {
-        let dir = sector.dir.display();
+    if let Some((other_dir, other)) = overlapping(&sector.dir, dirs) {
+        let place = match other_dir == &sector.dir {
+            true => format!("where {other} lies"),
+            false => format!("and {other} lies in {}", other_dir.display()),
+        };
         return Err((
-            format!("{} is to lie in {dir}, where {other} lies", job.name),
-            Some("each sector has a directory of its own".to_owned()),
+            format!("{} is to lie in {}, {place}", job.name, sector.dir.display()),
+            Some("each sector has a directory of its own, in nobody else's".to_owned()),
         ));
     }
+    dirs.insert(sector.dir.clone(), job.name.clone());
     SectorDir::look(&sector.dir, &sector.sector())
         .map(drop)
         .map_err(|error| (error.message, error.hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sector_lies_in_anothers_directory() {
+        let used = ["/d/a", "/d/b/c"].map(|dir| (PathBuf::from(dir), format!("t {dir}")));
+        let used = BTreeMap::from(used);
+        let check = |dir: &str, expected: Option<&str>| {
+            let found = overlapping(Path::new(dir), &used).map(|(dir, _)| dir.as_path());
+            assert_eq!(found, expected.map(Path::new), "{dir}");
+        };
+        check("/d/a", Some("/d/a"));
+        check("/d/a/cache/x", Some("/d/a"));
+        check("/d/b", Some("/d/b/c"));
+        check("/d", Some("/d/a"));
+        check("/d/ab", None);
+        check("/d/b/d", None);
+        check("/e", None);
+    }
 }

@@ -28,6 +28,7 @@ mod view;
 mod way;
 
 use std::{
+    io::Write as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -68,8 +69,12 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
     };
     let home = Home::open(&settings.state_dir)?;
     let book = Book::open(home.store())?;
+    for job in book.unreadable() {
+        // Nobody to tell is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "warning: left aside, it cannot be read: {job}");
+    }
     let journal = Rotating::open(&home.journal()).map_err(|e| cannot("open the journal", e))?;
-    let listener = home.bind(&settings.socket)?;
+    let (listener, bound) = home.bind(&settings.socket)?;
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| cannot("start the runtime", e))?;
@@ -77,7 +82,6 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
         journal.write(event);
         shown.tell(event);
     });
-    let socket = settings.socket.clone();
     // Dropping the runtime drops every child, which kills its process group.
     let ended = runtime.block_on(async {
         let signals = Signals::new().map_err(|e| cannot("listen to signals", e))?;
@@ -95,7 +99,7 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
     });
     // Not for ever: a disk that hangs would keep it. What is left the guardian ends.
     runtime.shutdown_timeout(END_WITHIN);
-    let _ = std::fs::remove_file(socket);
+    drop(bound);
     drop(home);
     ended
 }

@@ -16,6 +16,12 @@ use crate::pipeline::{retry::Tries, sector::Randomness};
 /// Longest text of an error that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 4096;
 
+/// Longest text of an error in a list of many jobs, in characters.
+const MAX_LISTED_CHARS: usize = 400;
+
+/// Causes of an error in such a list.
+const MAX_LISTED_CAUSES: usize = 2;
+
 /// Where a job stands.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "is")]
@@ -91,6 +97,23 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// As much of it as a list has room for; what is left out is told of the one job.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let short = |text: &String| match text.char_indices().nth(MAX_LISTED_CHARS) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.clone(),
+        };
+        Self {
+            message: short(&self.message),
+            causes: self.causes.iter().take(MAX_LISTED_CAUSES).map(short).collect(),
+            hint: self.hint.as_ref().map(short),
+            ..self.clone()
+        }
+    }
+}
+
 fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT_CHARS).collect()
 }
@@ -117,6 +140,9 @@ pub struct Life {
     /// Whether it is held: what runs is finished, and nothing new of it starts.
     #[serde(default)]
     pub held: bool,
+    /// Whether a run of it was ever given out: what it has made lies in its directory since.
+    #[serde(default)]
+    pub begun: bool,
     /// What has become of the tries of the stage at hand.
     #[serde(default)]
     pub tries: Tries,
@@ -217,6 +243,7 @@ impl Life {
             since_ms: now_ms,
             submitted_ms: now_ms,
             held: false,
+            begun: false,
             tries: Tries::default(),
             attempt: 0,
             steps_done: 0,
@@ -236,7 +263,7 @@ impl Life {
 
     /// Whether it has begun: its directory is made, or a run of it was given out.
     pub fn has_begun(&self) -> bool {
-        self.state != State::Queued
+        self.begun || self.state != State::Queued
     }
 
     /// A life as it is found when a worker starts: nothing runs any more.
@@ -260,6 +287,7 @@ impl Life {
             Step::Wait { stage } => State::Waiting { stage: *stage },
             Step::Start { stage, processor, attempt } => {
                 next.attempt = *attempt;
+                next.begun = true;
                 State::Running { stage: *stage, processor: processor.clone(), attempt: *attempt }
             }
             Step::Lose { stage, tries } => {
@@ -391,6 +419,30 @@ mod tests {
         assert_eq!(after(start(Stage::Pc2)), tries);
         let failed = kept.after("", &Step::Fail { trouble: trouble() }, 9).unwrap();
         assert_eq!(failed.after("", &Step::Retry, 10).unwrap().tries, Tries::default());
+    }
+
+    #[test]
+    fn a_list_of_errors_stays_short() {
+        let long = "é".repeat(MAX_TEXT_CHARS);
+        let mut trouble = Trouble::new(None, &long, Some("short".into()));
+        trouble.causes = vec![long; 8];
+        let short = trouble.shortened();
+        assert_eq!(short.message, format!("{}…", "é".repeat(MAX_LISTED_CHARS)));
+        assert_eq!((short.causes.len(), short.hint.as_deref()), (2, Some("short")));
+        assert_eq!(short.shortened().causes.len(), 2);
+    }
+
+    #[test]
+    fn what_has_begun_stays_so() {
+        let fail = Step::Fail { trouble: trouble() };
+        let check = |steps: &[Step], expected: bool| {
+            assert_eq!(walk(steps).unwrap().has_begun(), expected, "{steps:?}");
+        };
+        check(&[start(Stage::Pc1), fail.clone(), Step::Retry], true);
+        check(&[start(Stage::Pc1), Step::Cancel, Step::Retry], true);
+        check(&[fail, Step::Retry], false);
+        let older = r#"{"state":{"is":"queued"},"sinceMs":1,"submittedMs":1}"#;
+        assert!(!serde_json::from_str::<Life>(older).unwrap().has_begun());
     }
 
     #[test]

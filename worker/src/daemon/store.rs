@@ -67,6 +67,35 @@ pub struct StoreError {
     pub hint: Option<String>,
 }
 
+/// What the file holds.
+#[derive(PartialEq, Debug, Default)]
+pub struct Content {
+    /// All jobs that can be read, in the order of their submission.
+    pub entries: Vec<Entry>,
+    /// Whether nothing starts until somebody says so.
+    pub paused: bool,
+    /// Jobs that cannot be read, and why. They stay in the file.
+    pub unreadable: Vec<String>,
+}
+
+impl Entry {
+    /// The entry as it is written.
+    fn to_text(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("entries are plain data with string keys")
+    }
+}
+
+/// Whether a job could be read again once it is written: JSON is read only so deep, and written deeper.
+///
+/// # Errors
+/// Why not.
+pub fn check_readable(job: &Job) -> Result<(), String> {
+    let text = Entry { number: 0, job: job.clone(), life: Life::new(0) }.to_text();
+    serde_json::from_slice::<Entry>(&text)
+        .map(drop)
+        .map_err(|error| format!("it could be written and not be read again: {error}"))
+}
+
 /// The file.
 pub struct Store {
     path: PathBuf,
@@ -104,11 +133,11 @@ impl Store {
         }
     }
 
-    /// All jobs in the order of their submission, and whether nothing starts.
+    /// All that it holds.
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn read(&self) -> Result<(Vec<Entry>, bool), StoreError> {
+    pub fn read(&self) -> Result<Content, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
             let paused =
@@ -121,14 +150,16 @@ impl Store {
             Ok((texts, paused))
         };
         let (texts, paused) = read().map_err(|error| damaged(&self.path, &error))?;
-        let mut entries = Vec::new();
+        let mut content = Content { paused, ..Content::default() };
         for (name, text) in texts {
-            let entry: Entry = serde_json::from_slice(&text)
-                .map_err(|error| damaged(&self.path, &format!("job {name}: {error}")))?;
-            entries.push(entry);
+            match serde_json::from_slice(&text) {
+                Ok(entry) => content.entries.push(entry),
+                // One that cannot be read keeps nobody from the others.
+                Err(error) => content.unreadable.push(format!("{name}: {error}")),
+            }
         }
-        entries.sort_by_key(|entry| entry.number);
-        Ok((entries, paused))
+        content.entries.sort_by_key(|entry| entry.number);
+        Ok(content)
     }
 
     /// Writes changes, all of them or none. Once this returns they survive a loss of power.
@@ -147,8 +178,7 @@ impl Store {
             for change in changes {
                 match change {
                     Change::Put(entry) => {
-                        let text = serde_json::to_vec(&**entry)
-                            .expect("entries are plain data with string keys");
+                        let text = entry.to_text();
                         jobs.insert(entry.job.name.as_str(), text.as_slice())?;
                     }
                     Change::Forget(name) => drop(jobs.remove(name.as_str())?),
@@ -222,15 +252,17 @@ fn unusable(path: &Path, error: DatabaseError) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use sealpipe_protocol::stage::echo;
+
     use super::*;
-    use crate::daemon::job::tests::job;
+    use crate::daemon::job::{EchoJob, Work, tests::job};
 
     fn entry(number: u64) -> Entry {
         Entry { number, job: job(number), life: Life::new(number) }
     }
 
     fn names(store: &Store) -> Vec<String> {
-        store.read().unwrap().0.into_iter().map(|entry| entry.job.name).collect()
+        store.read().unwrap().entries.into_iter().map(|entry| entry.job.name).collect()
     }
 
     #[test]
@@ -248,10 +280,35 @@ mod tests {
             .unwrap();
         drop(store);
         let store = Store::open(&path).unwrap();
-        assert_eq!(store.read().unwrap(), (vec![entry(9), entry(10)], true));
+        assert_eq!(store.read().unwrap(), content(vec![entry(9), entry(10)], true));
         store.write(&[Change::Forget("t01000-9".into()), Change::Pause(false)]).unwrap();
         drop(store);
-        assert_eq!(Store::open(&path).unwrap().read().unwrap(), (vec![entry(10)], false));
+        assert_eq!(Store::open(&path).unwrap().read().unwrap(), content(vec![entry(10)], false));
+    }
+
+    fn content(entries: Vec<Entry>, paused: bool) -> Content {
+        Content { entries, paused, unreadable: Vec::new() }
+    }
+
+    /// An echo whose payload is a list in a list, so many times.
+    fn nested(depth: usize) -> Job {
+        let payload = (0..depth).fold(serde_json::Value::Null, |inner, _| vec![inner].into());
+        let params = echo::Params { payload, ticks: 0, interval_ms: 0, fail: None };
+        Job { name: "deep".into(), work: Work::Echo(EchoJob { steps: 1, params }) }
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_read_is_not_taken_and_keeps_nobody_from_the_others() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&temp.path().join("jobs.redb")).unwrap();
+        let deep = nested(126);
+        check_readable(&nested(100)).unwrap();
+        assert!(check_readable(&deep).unwrap_err().contains("recursion limit"));
+        let deep = Entry { number: 2, job: deep, life: Life::new(0) };
+        store.write(&[Change::Put(entry(1).into()), Change::Put(deep.into())]).unwrap();
+        let found = store.read().unwrap();
+        assert_eq!(found.entries, [entry(1)]);
+        assert!(found.unreadable[0].starts_with("deep: recursion limit"), "{found:?}");
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn sector(desk: &Desk, live: &LiveJobs, entry: &Entry) -> SectorStatus {
         Work::Echo(_) => (None, None),
     };
     let trouble = match &life.state {
-        State::Failed { trouble } => Some(trouble.clone()),
+        State::Failed { trouble } => Some(trouble.shortened()),
         _ => None,
     };
     SectorStatus {

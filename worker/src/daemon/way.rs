@@ -39,12 +39,16 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How long the daemon may take to learn that it is to end, after its children have.
+const STOP_SEEN_WITHIN: Duration = Duration::from_secs(1);
+
 /// Goes a job's way and writes down how it ends.
 pub async fn go(desk: Arc<Desk>, entry: Entry, journey: Arc<Journey>) {
     let name = entry.job.name.clone();
     let mut wait = FIRST_WAIT;
     let outcome = loop {
-        let mut errand = Errand { desk: &desk, name: &name, source: None, failures: 0 };
+        let number = entry.number;
+        let mut errand = Errand { desk: &desk, name: &name, number, source: None, failures: 0 };
         let outcome = match &entry.job.work {
             Work::Sector(job) => errand.sector(job, &journey).await,
             Work::Echo(job) => errand.echo(job, &journey).await,
@@ -94,6 +98,8 @@ pub async fn panicked(desk: &Desk, name: &str) {
 struct Errand<'a> {
     desk: &'a Arc<Desk>,
     name: &'a str,
+    /// Its place in the order of submission.
+    number: u64,
     /// Of a sector.
     source: Option<&'a SectorJob>,
     /// How often a command had nothing, in a row.
@@ -157,7 +163,7 @@ impl<'a> Errand<'a> {
                 return Ok(());
             }
             let failed = |error| DriveError::Stage { stage, error, drop_work: false };
-            let id = TaskId::try_from(format!("{}/echo-{}", self.name, done + 1));
+            let id = TaskId::try_from(format!("{}/echo-{}", self.task_name(self.name), done + 1));
             let id = id.map_err(|e| failed(unfit(stage, &e)))?;
             let params = StageJob::Echo(job.params.clone());
             let task = Task { sector: self.name, id, journey: Some(journey), job: params };
@@ -225,7 +231,10 @@ fn over(_: Refusal) -> DriveError {
 fn vanished(job: &SectorJob) -> StoreError {
     StoreError {
         message: format!("{} is gone, and the sector in it was begun", job.dir.display()),
-        hint: Some("mount its disk; without its files a retry begins anew".to_owned()),
+        hint: Some(
+            "mount its disk; if its files are lost, cancel it and submit it again to begin anew"
+                .to_owned(),
+        ),
         passes: false,
     }
 }
@@ -241,6 +250,12 @@ fn invalid() -> DriveError {
 }
 
 impl Course for Errand<'_> {
+    /// Submitted again under its name it counts its tries from 1 again, and a processor that has seen
+    /// them takes no lower number.
+    fn task_name(&self, sector: &str) -> String {
+        format!("{sector}.{}", self.number)
+    }
+
     fn tries(&self) -> Tries {
         self.life().map(|life| life.tries).unwrap_or_default()
     }
@@ -299,7 +314,15 @@ impl Course for Errand<'_> {
         let mut seen = self.desk.parameters.lock().await;
         if !seen.contains(&proof) {
             let (config, dir) = (self.desk.config(), &self.desk.settings.worker_dir);
-            parameters::ensure(proof, &config.processors, dir, &self.desk.observer).await?;
+            let ensured = parameters::ensure(proof, &config.processors, dir, &self.desk.observer);
+            if let Err(error) = ensured.await {
+                // Who stops the daemon may have stopped its children in the same moment.
+                sleep(STOP_SEEN_WITHIN).await;
+                return Err(match self.desk.fleet.is_stopping() {
+                    true => DriveError::Stopping,
+                    false => error.into(),
+                });
+            }
             seen.insert(proof);
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::{
     retry::Tries,
     sector::Randomness,
     steps,
-    store::SectorDir,
+    store::{SectorDir, lies_there},
     task::{DriveError, Driver, Owner, Task, run_task, task_id},
 };
 use crate::{
@@ -30,6 +30,11 @@ use crate::{
 pub trait Course: Send {
     /// What has become of the tries of the stage at hand, also under an earlier worker.
     fn tries(&self) -> Tries;
+
+    /// What the sector is called in the ids of its tasks.
+    fn task_name(&self, sector: &str) -> String {
+        sector.to_owned()
+    }
 
     /// The sector waits for a place for a stage.
     fn waits(&mut self, stage: Stage) -> impl Future<Output = Result<(), DriveError>> + Send;
@@ -118,7 +123,11 @@ pub async fn drive(
     if dir.record.finalized {
         return Ok(());
     }
-    steps::forget_lost(&mut dir.record, &dir.layout, |path| path.exists());
+    // A proof that does not hold is made again.
+    if dir.record.results.valid == Some(false) {
+        dir.record.undo_from(Stage::C2);
+    }
+    steps::forget_lost(&mut dir.record, &dir.layout, lies_there)?;
     let sector = dir.record.sector.name();
     for stage in steps::STAGES.iter().copied().filter(|stage| dir.record.is_done(*stage)) {
         driver.observer.tell(&Event::StageSkipped { sector: sector.clone(), stage });
@@ -184,7 +193,7 @@ impl<C: Course> Way<'_, C> {
         }
         let place = self.prepared(dir, stage, place).await?;
         let job = steps::job(&dir.record, &dir.layout, stage);
-        let id = task_id(&self.sector, stage).map_err(failed)?;
+        let id = task_id(&self.course.task_name(&self.sector), stage).map_err(failed)?;
         let task = Task { sector: &self.sector, id, journey: Some(self.journey), job };
         dir.make_work(stage)?;
         let since = Instant::now();

@@ -96,6 +96,8 @@ fn command(program: &Path, args: &[&str], envs: &BTreeMap<String, String>) -> Co
     let mut command = Command::new(program);
     command.args(args).envs(envs).stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    // What a terminal sends to the worker's group means the worker, which ends it in good order.
+    command.process_group(0);
     // Making parameters takes minutes: nobody waits for them once this process is killed.
     before_exec(&mut command, getpid(), None, None);
     command

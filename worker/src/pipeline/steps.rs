@@ -45,15 +45,30 @@ pub fn lacks(record: &Record, stage: Stage) -> Option<Randomness> {
 
 /// Forgets the answers of stages whose files are gone although a later stage still reads them.
 /// An answer counts for nothing without the files that it stands for.
-pub fn forget_lost(record: &mut Record, layout: &Layout, exists: impl Fn(&Path) -> bool) {
+///
+/// # Errors
+/// What `exists` says. Nothing is known of the files then, and nothing more is forgotten.
+pub fn forget_lost<E>(
+    record: &mut Record,
+    layout: &Layout,
+    exists: impl Fn(&Path) -> Result<bool, E>,
+) -> Result<(), E> {
     let proof = record.sector.proof;
     while let Some(stage) = next(record) {
-        let lost = |read: &Stage| !layout.outputs(*read, proof).iter().all(|path| exists(path));
-        match reads(stage).iter().copied().find(lost) {
+        let mut lost = None;
+        for read in reads(stage) {
+            for path in layout.outputs(*read, proof) {
+                if lost.is_none() && !exists(&path)? {
+                    lost = Some(*read);
+                }
+            }
+        }
+        match lost {
             Some(lost) if lost < stage => record.undo_from(lost),
-            _ => return,
+            _ => return Ok(()),
         }
     }
+    Ok(())
 }
 
 /// The parameters of a stage, from what earlier ones have answered.
@@ -240,7 +255,8 @@ mod tests {
                 .flat_map(|stage| layout.outputs(*stage, record.sector.proof))
                 .filter(|path| !path.ends_with(lost))
                 .collect();
-            forget_lost(&mut record, &layout, |path| all.contains(path));
+            let there = |path: &Path| Ok::<_, String>(all.contains(path));
+            forget_lost(&mut record, &layout, there).unwrap();
             assert_eq!(next(&record), Some(expected), "{lost} before {at}");
         };
         check(Stage::Pc2, "nothing", Stage::Pc2);
@@ -251,6 +267,15 @@ mod tests {
         check(Stage::C2, "sc-02-data-layer-2.dat", Stage::C2);
         check(Stage::C2, "c1.json", Stage::C1);
         check(Stage::Verify, "c1.json", Stage::Verify);
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_nobody_knows_what_is_there() {
+        let layout = Layout::new(PathBuf::from("/s"));
+        let mut record = done_before(Stage::C2);
+        let stale = |_: &Path| Err("stale file handle");
+        assert_eq!(forget_lost(&mut record, &layout, stale), Err("stale file handle"));
+        assert_eq!(record, done_before(Stage::C2));
     }
 
     #[test]

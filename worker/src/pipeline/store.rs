@@ -109,7 +109,7 @@ impl SectorDir {
     /// There is none, it is in use, or cannot be read.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let layout = Layout::new(absolute(dir)?);
-        if !layout.record().exists() {
+        if !lies_there(&layout.record())? {
             return Err(StoreError::new(
                 format!("{} holds no sector", layout.dir().display()),
                 "`sealpipe seal --out DIR` makes one",
@@ -269,6 +269,15 @@ pub fn absolute(dir: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
+/// Whether a file is there. Only one that the system does not find is gone: what an answerless disk
+/// says of its files passes.
+///
+/// # Errors
+/// It cannot be told; that may pass.
+pub fn lies_there(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|error| StoreError::io("look for", path, &error).passing())
+}
+
 /// Refuses a directory that holds another sector.
 fn check_same(layout: &Layout, record: &Record, sector: &Sector) -> Result<(), StoreError> {
     let differences = record.sector.differences(sector);
@@ -289,7 +298,7 @@ fn unfinished(record: &Path) -> PathBuf {
 
 /// Whether there is no directory yet or an empty one.
 fn check_vacant(layout: &Layout) -> Result<bool, StoreError> {
-    if layout.record().exists() {
+    if lies_there(&layout.record())? {
         return Ok(false);
     }
     match fs::read_dir(layout.dir()) {

@@ -52,9 +52,8 @@ fn job(line: &str) -> Result<(String, Vec<Step>), String> {
         return Err("sectors come by `--arrivals`, only echo jobs from a file".to_owned());
     };
     let name = echo.name.clone().unwrap_or_default();
-    let job = order
-        .into_job(|path| Ok((path.to_owned(), 0)), || "echo".to_owned())
-        .map_err(|wrong| wrong.join("; "))?;
+    let file = |path: &Path| Ok((path.to_owned(), 0));
+    let job = order.into_job(file, || "echo".to_owned()).map_err(|wrong| wrong.join("; "))?;
     let Work::Echo(EchoJob { steps, params }) = job.work else { return Ok((name, Vec::new())) };
     if params.fail.is_some() {
         return Err("a job that fails is not simulated".to_owned());
