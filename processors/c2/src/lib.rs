@@ -2,6 +2,10 @@
 
 //! c2: Groth16 proofs of the output of c1, over BLS12-381.
 //!
-//! Reading order: [`assignment`] (the values of a circuit's variables).
+//! Reading order: [`shape`] (what decides a circuit), [`assignment`] (the values of a circuit's
+//! variables), [`circuit`] (its constraints).
 
 pub mod assignment;
+pub mod circuit;
+pub mod gpu;
+pub mod shape;
