@@ -5,12 +5,14 @@
 //! [`kernels`] has the compiled images.
 
 pub mod kernels;
+pub mod prover;
 
 use std::{fs, sync::Arc};
 
 use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Context};
 
 use self::kernels::IMAGES;
+use crate::params::convert::Order;
 
 /// A file with an image to be loaded instead of the built-in ones: for who changes a kernel.
 const IMAGE_VARIABLE: &str = "SEALPIPE_C2_IMAGE";
@@ -30,4 +32,15 @@ pub fn open(device: &Device) -> Result<Arc<Context>, GpuError> {
             Context::new(device, &read)
         }
     }
+}
+
+/// The order in which [`prover`] has the coefficients of the quotient.
+pub const ORDER: Order = Order::NATURAL;
+
+/// The devices and the kernels that they will run, for people.
+///
+/// # Errors
+/// [`Kind::NoKernels`] when there are none for a device.
+pub fn describe(devices: &[Device]) -> Result<String, GpuError> {
+    IMAGES.describe(devices)
 }
