@@ -3,9 +3,9 @@
 //! c2: Groth16 proofs of the output of c1, over BLS12-381.
 //!
 //! Reading order: [`shape`] (what decides a circuit), [`assignment`] (the values of a circuit's variables),
-//! [`circuit`] (its constraints), [`params`] (the parameters as a device takes them), [`gpu`] (everything on a
-//! device), [`prove`] (the proof from sums), [`resident`] (what stays), [`stage`] (a task), [`front`] and
-//! [`cli`] (the program).
+//! [`circuit`] (its constraints), [`witness`] (values from a vanilla proof), [`params`] (the parameters as a
+//! device takes them), [`gpu`] (everything on a device), [`prove`] (the proof from sums), [`resident`] (what
+//! stays), [`stage`] (a task), [`front`] and [`cli`] (the program).
 
 pub mod assignment;
 pub mod bench;
@@ -19,3 +19,4 @@ pub mod resident;
 pub mod shape;
 pub mod stage;
 pub mod watch;
+pub mod witness;
