@@ -16,7 +16,7 @@ pub mod unseal;
 pub mod verify;
 
 mod groth16;
-mod phase1_json;
+pub(crate) mod phase1_json;
 
 use std::path::PathBuf;
 
