@@ -201,7 +201,10 @@ impl ParameterSet {
     }
 
     /// Writes the files beside the parameters, other than a key that is there already.
-    fn write_companions(&self, key: &[u8]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// What the disk says, and the network's key where another is to be.
+    pub fn write_companions(&self, key: &[u8]) -> Result<(), Error> {
         let path = self.verifying_key_path();
         if read_if_there(&path)?.is_none_or(|found| found != key) {
             self.check_no_network_key()?;
