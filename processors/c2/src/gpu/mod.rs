@@ -2,9 +2,11 @@
 
 //! c2 on a GPU.
 //!
-//! [`kernels`] has the compiled images.
+//! [`kernels`] has the compiled images, [`element`] the form of scalars, [`ntt`] transforms.
 
+pub mod element;
 pub mod kernels;
+pub mod ntt;
 
 use std::{fs, sync::Arc};
 
