@@ -2,10 +2,15 @@
 
 //! c2 on a GPU.
 //!
-//! [`kernels`] has the compiled images.
+//! [`kernels`] has the compiled images, [`element`] the form of scalars, [`ntt`] transforms,
+//! [`quotient`] the polynomial h, [`bench`] measures.
 
+pub mod bench;
+pub mod element;
 pub mod kernels;
+pub mod ntt;
 pub mod prover;
+pub mod quotient;
 
 use std::{fs, sync::Arc};
 
