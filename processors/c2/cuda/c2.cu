@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// The kernels of c2, one module. Number forms and layouts stand at the head of each part.
+#include "ntt.cuh"

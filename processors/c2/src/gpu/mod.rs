@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! c2 on a GPU.
+//!
+//! [`kernels`] has the compiled images.
+
+pub mod kernels;
+
+use std::{fs, sync::Arc};
+
+use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Context};
+
+use self::kernels::IMAGES;
+
+/// A file with an image to be loaded instead of the built-in ones: for who changes a kernel.
+const IMAGE_VARIABLE: &str = "SEALPIPE_C2_IMAGE";
+
+/// Takes a device into use, with the kernels for it.
+///
+/// # Errors
+/// [`Kind::NoKernels`] when none fit it; whatever the driver says.
+pub fn open(device: &Device) -> Result<Arc<Context>, GpuError> {
+    match std::env::var_os(IMAGE_VARIABLE) {
+        None => Context::new(device, IMAGES.of(device)?.bytes),
+        Some(path) => {
+            let read = fs::read(&path).map_err(|error| {
+                let text = format!("{IMAGE_VARIABLE}={}: {error}", path.display());
+                GpuError::new(Kind::NoKernels, text)
+            })?;
+            Context::new(device, &read)
+        }
+    }
+}
