@@ -2,9 +2,11 @@
 
 //! c2 on a GPU.
 //!
-//! [`kernels`] has the compiled images.
+//! [`kernels`] has the compiled images, [`points`] how a device holds points, [`msm`] sums of multiples.
 
 pub mod kernels;
+pub mod msm;
+pub mod points;
 
 use std::{fs, sync::Arc};
 
