@@ -21,7 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   sealpipe-c2                    as a processor: a worker starts it like this
   sealpipe-c2 --device cpu       the same on the cpu, with bellperson's prover
-  sealpipe-c2 bench c1/*.json    proves sectors one after the other, in one process
+  sealpipe-c2 bench              makes 20 sectors of 2KiB and has them proved one after the other
 
 The parameters are looked for where filecoin-proofs does: FIL_PROOFS_PARAMETER_CACHE. They are converted once, into
 a file beside them of the same size. CUDA_VISIBLE_DEVICES is obeyed.";
@@ -63,7 +63,7 @@ enum Command {
         #[arg(value_parser = ["c2"])]
         stage: String,
     },
-    /// Measure whole proofs on the first GPU; prints a JSON object a line
+    /// Measure whole proofs, and with `--kernels` what they are made of; prints a JSON object a line
     Bench(bench::Arguments),
     /// Run one task on the cpu for the process that started this one
     #[command(hide = true)]
@@ -85,7 +85,8 @@ pub fn main() -> ExitCode {
             eprint!("{FRIENDLY}");
             ExitCode::SUCCESS
         }
-        (Some(Command::Bench(bench)), _) => bench::main(&bench),
+        (Some(Command::Bench(bench)), On::Cuda) => bench::main(&bench, "cuda"),
+        (Some(Command::Bench(bench)), On::Cpu) => bench::main(&bench, "cpu"),
         (Some(Command::Helper { parent, cpus }), _) => {
             sealpipe_reference::helper::main(parent, cpus)
         }

@@ -22,6 +22,7 @@ use sealpipe_protocol::{
     stage::c2::{Output, Params},
 };
 use sealpipe_reference::{
+    shape::bytes32,
     stage::{
         c2,
         groth16::PROOF_BYTES,
@@ -34,11 +35,12 @@ use storage_proofs_porep::stacked::{PublicParams, StackedCompound};
 
 use crate::{
     assignment::Assignment,
-    circuit::{Circuit, straight::Straight},
+    circuit::Circuit,
     prove::{Blinding, Prover, assemble},
     resident::Resident,
-    shape,
+    shape::{self, Shape},
     watch::Watch,
+    witness::{self, Public},
 };
 
 /// How often a proof that does not verify is made again.
@@ -69,9 +71,11 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     watch.report("reading", 0, 1, "steps");
     let phase1 = c2::read_phase1::<Tree>(params)?;
     let Resident { circuit, key, prepared, provers, .. } = resident;
+    let public = shape::setup::<Tree>(params.proof)?;
     let partitions = Partitions {
         statement: vanilla::statement(&phase1)?,
-        public: shape::setup::<Tree>(params.proof)?,
+        shape: Shape::of(&public),
+        public,
         phase1: &phase1,
         circuit,
         watch,
@@ -168,6 +172,7 @@ struct Partitions<'p, Tree: 'static + MerkleTreeTrait> {
     phase1: &'p SealCommitPhase1Output<Tree>,
     statement: Statement<Tree>,
     public: PublicParams<Tree>,
+    shape: Shape,
     circuit: &'p Circuit,
     watch: &'p Watch<'p>,
     /// Done so far.
@@ -182,16 +187,14 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
     /// The values of the circuit's variables for a partition.
     fn assign(&self, k: usize) -> Result<Assignment, TaskError> {
         self.go_on()?;
-        let circuit = Compound::<Tree>::circuit(
-            &self.statement,
-            Default::default(),
-            &self.phase1.vanilla_proofs[k],
-            &self.public,
-            Some(k),
-        )
-        .map_err(|error| no_witness(&error.to_string()))?;
-        let straight = Straight::of(circuit).map_err(|error| no_witness(&error.to_string()))?;
-        let assignment = straight.assignment(&self.circuit.variables)?;
+        let proofs = witness::vanilla::Proof::of(&self.phase1.vanilla_proofs[k])?;
+        let public = Public {
+            replica_id: bytes32(&self.statement.replica_id).0,
+            comm_d: self.phase1.comm_d,
+            comm_r: self.phase1.comm_r,
+        };
+        let variables = &self.circuit.variables;
+        let assignment = witness::generate(&self.shape, variables, &public, &proofs)?;
         self.step("witness");
         Ok(assignment)
     }

@@ -2,10 +2,18 @@
 
 //! c2 on a GPU.
 //!
-//! [`kernels`] has the compiled images.
+//! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
+//! transforms, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all of it together,
+//! [`bench`] measures.
 
+pub mod bench;
+pub mod element;
 pub mod kernels;
+pub mod msm;
+pub mod ntt;
+pub mod points;
 pub mod prover;
+pub mod quotient;
 
 use std::{fs, sync::Arc};
 

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `bench`: whole proofs as a worker asks for them, from a process that stays.
+//!
+//! [`sectors`] makes sectors through c1, [`worker`] asks this same program for their proofs over pipes.
+
+mod sectors;
+mod worker;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Instant,
+};
+
+use clap::Args;
+use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
+use serde_json::{Value, json};
+
+use self::{sectors::Sector, worker::Processor};
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// How many different sectors
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    count: u64,
+    /// Their size: 2KiB, 8MiB or 512MiB. Parameters for it have to be there
+    #[arg(long, default_value = "2KiB")]
+    size: SealProof,
+    /// Measure the kernels too
+    #[arg(long)]
+    kernels: bool,
+}
+
+/// Measures and prints a JSON object a line.
+pub fn main(arguments: &Arguments, device: &str) -> ExitCode {
+    match measure(arguments, device) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&json!({ "error": error.message, "hint": error.data.hint }));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(value: &Value) {
+    let _ = writeln!(io::stdout(), "{value}");
+}
+
+fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
+    if !arguments.size.is_test_size() {
+        let text = format!("sectors of {} are not made here", arguments.size.size_name());
+        return Err(TaskError::new(Code::InvalidParams, text).hint("measure 2KiB or 8MiB"));
+    }
+    if arguments.kernels {
+        crate::gpu::bench::all(&mut tell)?;
+    }
+    let dir = sectors::directory()?;
+    let began = Instant::now();
+    let sectors = (0..arguments.count).map(|i| Sector::make(dir.path(), arguments.size, i));
+    let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
+    tell(&json!({ "bench": "sectors through c1", "count": sectors.len(), "ms": ms(began) }));
+    let began = Instant::now();
+    let mut processor = Processor::start(device)?;
+    tell(&json!({ "bench": "start", "ms": ms(began), "processor": processor.offer }));
+    let mut all = Vec::new();
+    for (i, sector) in sectors.iter().enumerate() {
+        let began = Instant::now();
+        let proof = processor.prove(i, sector)?;
+        let took = ms(began);
+        // Without the process' own check: this one is another's.
+        let valid = sector.verify(&proof)?;
+        // The first takes the device into use and loads, or converts, the parameters.
+        tell(&json!({ "bench": "c2", "sector": i, "ms": took, "valid": valid, "first": i == 0 }));
+        if !valid {
+            let text = format!("the proof of sector {i} does not verify");
+            return Err(TaskError::new(Code::VerificationFailed, text));
+        }
+        if i > 0 || sectors.len() == 1 {
+            all.push(took);
+        }
+    }
+    all.sort_by(f64::total_cmp);
+    tell(&json!({
+        "bench": "c2, task/run to response, median", "size": arguments.size.size_name(),
+        "sectors": all.len(), "ms": all[all.len() / 2], "min": all[0], "max": all[all.len() - 1],
+    }));
+    processor.end();
+    Ok(())
+}
+
+fn ms(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}

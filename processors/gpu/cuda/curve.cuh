@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//
+// Points of y^2 = x^3 + b over a field with a = 0 and no point of order two, as BLS12-381's G1 (over Fp) and
+// G2 (over Fp2) are. An affine point has canonical coordinates; infinity is (0, 0), which is on no such curve.
+//
+// A sum of affine points costs an inverse, 2 products and a square: x3 = l^2 - x1 - x2, y3 = l (x1 - x3) - y1
+// with the slope l = (y2 - y1) / (x2 - x1), or 3 x^2 / 2y for a doubling. With the inverses of many sums taken
+// together (three products each) that is 5 products and a square, half of what XYZZ coordinates take.
+#pragma once
+#include "fp2.cuh"
+
+namespace curve {
+
+using namespace fp;
+
+template <class Field> struct Affine {
+    Field x, y;
+};
+
+template <class Field> FN Affine<Field> infinity() { return {zero_of<Field>(), zero_of<Field>()}; }
+template <class Field> FN bool is_infinite(const Affine<Field> &p) { return is_zero(p.x) && is_zero(p.y); }
+
+// How two points are added.
+enum Way { SECANT, TANGENT, FIRST, SECOND, NEITHER };
+
+template <class Field> FN Way way_of(const Affine<Field> &p, const Affine<Field> &q) {
+    if (is_infinite(p)) return SECOND;
+    if (is_infinite(q)) return FIRST;
+    if (!same(p.x, q.x)) return SECANT;
+    return same(p.y, q.y) ? TANGENT : NEITHER;
+}
+
+// What is to be inverted for the sum: never zero.
+template <class Field> FN Field denominator(Way way, const Affine<Field> &p, const Affine<Field> &q) {
+    if (way == SECANT) return sub(q.x, p.x);
+    return way == TANGENT ? twice(p.y) : one_of<Field>();
+}
+
+// p + q, given the inverse of the denominator.
+template <class Field>
+FN Affine<Field> sum_of(Way way, const Affine<Field> &p, const Affine<Field> &q, const Field &inverse) {
+    Field rise = sub(q.y, p.y);
+    if (way == TANGENT) {
+        rise = square(p.x);
+        rise = add(twice(rise), rise);
+    }
+    Field slope = mul(rise, inverse);
+    Affine<Field> s;
+    s.x = canonical(sub(sub(square(slope), p.x), q.x));
+    s.y = canonical(sub(mul(slope, sub(p.x, s.x)), p.y));
+    if (way == FIRST) s = p;
+    if (way == SECOND) s = q;
+    if (way == NEITHER) s = infinity<Field>();
+    return s;
+}
+
+} // namespace curve
