@@ -2,3 +2,4 @@
 //
 // The kernels of c2, one module. Number forms and layouts stand at the head of each part.
 #include "ntt.cuh"
+#include "rows.cuh"

@@ -3,13 +3,14 @@
 //! c2 on a GPU.
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars, [`ntt`] transforms,
-//! [`quotient`] the polynomial h, [`bench`] measures.
+//! [`quotient`] the polynomial h, [`rows`] the matrices, [`bench`] measures.
 
 pub mod bench;
 pub mod element;
 pub mod kernels;
 pub mod ntt;
 pub mod quotient;
+pub mod rows;
 
 use std::{fs, sync::Arc};
 
