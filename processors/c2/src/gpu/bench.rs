@@ -21,29 +21,36 @@ use super::{
 /// Runs that are measured, after one that is not.
 const RUNS: u32 = 5;
 
-/// Measures transforms, products of matrices and quotients, and hands each result to `print`.
+/// What is measured when nothing is asked for: the digits of transforms.
+const DIGITS: &[&[u32]] = &[
+    &[10, 10],
+    &[9, 8, 3],
+    &[11, 11],
+    &[9, 9, 4],
+    &[8, 7, 7],
+    &[9, 9, 6],
+    &[8, 8, 8],
+    &[9, 9, 9],
+    &[10, 10, 7],
+    &[10, 10, 8],
+];
+
+/// Measures transforms of given digits, or, without any, those of several sizes, products of matrices and
+/// quotients, and hands each result to `print`.
 ///
 /// # Errors
-/// Whatever the driver says.
-pub fn transforms(context: &Arc<Context>, print: &mut dyn FnMut(&Value)) -> Result<(), GpuError> {
-    let mut bench =
-        Bench { context, staging: Staging::new(context)?, stream: context.stream()?, print };
-    for digits in [
-        &[9, 9, 9][..],
-        &[9, 9, 4],
-        &[11, 11],
-        &[8, 7, 7],
-        &[9, 9, 6],
-        &[8, 8, 8],
-        &[9, 9, 2 + 1],
-        &[10, 10],
-        &[9, 11],
-        &[11, 9],
-        &[9, 9, 7, 3],
-        &[10, 10, 8],
-    ] {
-        bench.transform(digits)?;
+/// Whatever the driver says; [`Kind::Defect`](sealpipe_gpu::Kind::Defect) for digits that no pass can have.
+pub fn run(
+    context: &Arc<Context>,
+    digits: &[Vec<u32>],
+    print: &mut dyn FnMut(&Value),
+) -> Result<(), GpuError> {
+    let staging = Staging::new(context)?;
+    let mut bench = Bench { context, staging, stream: context.stream()?, print };
+    if !digits.is_empty() {
+        return digits.iter().try_for_each(|digits| bench.transform(digits));
     }
+    DIGITS.iter().try_for_each(|digits| bench.transform(digits))?;
     bench.rows()?;
     [22, 24, 27].iter().try_for_each(|lg_m| bench.quotient(*lg_m))
 }
