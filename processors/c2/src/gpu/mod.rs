@@ -3,17 +3,19 @@
 //! c2 on a GPU.
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
-//! transforms, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all of it together,
-//! [`bench`] measures.
+//! transforms, [`quotient`] the polynomial h, [`rows`] the matrices, [`msm`] sums of multiples,
+//! [`fixed_base`] multiples of one point, [`prover`] all of it together, [`bench`] measures.
 
 pub mod bench;
 pub mod element;
+pub mod fixed_base;
 pub mod kernels;
 pub mod msm;
 pub mod ntt;
 pub mod points;
 pub mod prover;
 pub mod quotient;
+pub mod rows;
 
 use std::{fs, sync::Arc};
 

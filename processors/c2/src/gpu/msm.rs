@@ -13,7 +13,7 @@
 
 pub mod bench;
 
-mod kernels;
+pub(super) mod kernels;
 mod plan;
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub const SCALAR_BYTES: usize = 32;
 const RESULT_BYTES: usize = 8 << 20;
 
 /// Blocks of `msm_add_g1` and `msm_add_g2` that a multiprocessor holds: their launch bounds.
-const BLOCKS_PER_PROCESSOR: [u32; 2] = [4, 2];
+pub(super) const BLOCKS_PER_PROCESSOR: [u32; 2] = [4, 2];
 
 /// `ROWS_AND_COLUMNS`, `BITS` and `RUNS` of `msm_lists.cuh`.
 const ROWS_AND_COLUMNS: u64 = 0;

@@ -31,7 +31,7 @@ pub(super) struct Kernels {
 
 /// The kernels of one of the two groups.
 #[derive(Debug)]
-pub(super) struct CurveKernels {
+pub(in crate::gpu) struct CurveKernels {
     add: Kernel,
     collect: Kernel,
 }
