@@ -3,7 +3,7 @@
 //! c2 on a GPU.
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
-//! transforms, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all of it together,
+//! transforms, [`rows`] matrices, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all of it together,
 //! [`bench`] measures.
 
 pub mod bench;
@@ -14,6 +14,7 @@ pub mod ntt;
 pub mod points;
 pub mod prover;
 pub mod quotient;
+pub mod rows;
 
 use std::{fs, sync::Arc};
 
@@ -43,7 +44,7 @@ pub fn open(device: &Device) -> Result<Arc<Context>, GpuError> {
 }
 
 /// The order in which [`prover`] has the coefficients of the quotient.
-pub const ORDER: Order = Order::NATURAL;
+pub const ORDER: Order = Order { id: 1, position: |lg, i| i.reverse_bits().unbounded_shr(32 - lg) };
 
 /// The devices and the kernels that they will run, for people.
 ///
