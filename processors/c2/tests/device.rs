@@ -11,6 +11,7 @@ use sealpipe_c2::gpu::{
     self, element,
     ntt::{Fused, Ntt, plan},
     quotient::Quotient,
+    rows::{Coefficients, Columns, Matrix, RowKernels},
 };
 use sealpipe_gpu::{
     device,
@@ -19,7 +20,7 @@ use sealpipe_gpu::{
 
 mod reference;
 
-use reference::{Random, evaluate, interpolate};
+use reference::{Product, Random, bits, evaluate, interpolate, lengths};
 
 /// The first GPU, in use.
 struct Gpu {
@@ -44,18 +45,25 @@ impl Gpu {
         Some(Self { context, staging, stream })
     }
 
-    fn put(&mut self, scalars: &[Scalar]) -> DeviceMemory {
-        let bytes = element::to_bytes(scalars);
+    fn put_bytes(&mut self, bytes: &[u8]) -> DeviceMemory {
         let memory = self.context.allocate(bytes.len()).unwrap();
-        self.staging.upload(&memory, 0, &bytes).unwrap();
+        self.staging.upload(&memory, 0, bytes).unwrap();
         memory
     }
 
-    fn get(&mut self, memory: &DeviceMemory) -> Vec<Scalar> {
+    fn put(&mut self, scalars: &[Scalar]) -> DeviceMemory {
+        self.put_bytes(&element::to_bytes(scalars))
+    }
+
+    fn get_bytes(&mut self, memory: &DeviceMemory) -> Vec<u8> {
         self.stream.finish().unwrap();
         let mut bytes = vec![0; memory.n_bytes()];
         self.staging.download(&mut bytes, memory, 0).unwrap();
-        element::from_bytes(&bytes)
+        bytes
+    }
+
+    fn get(&mut self, memory: &DeviceMemory) -> Vec<Scalar> {
+        element::from_bytes(&self.get_bytes(memory))
     }
 }
 
@@ -158,5 +166,54 @@ fn quotients_are_those_of_the_cpu() {
             quotients.run(&mut gpu.stream, &a, &b, &c).unwrap();
             assert!(gpu.get(&a) == expected, "2^{lg_m} rows");
         }
+    }
+}
+
+#[test]
+fn rows_are_multiplied_whatever_their_length() {
+    let Some(mut gpu) = Gpu::open() else { return };
+    let kernels = RowKernels::new(&gpu.context).unwrap();
+    let mut random = Random(4);
+    for (n, n_out) in [(1, 2), (33, 64), (1 << 12, 1 << 12), (100_000, 1 << 17)] {
+        let lengths = lengths(&mut random, n);
+        let product = Product::random(&mut random, &lengths, 1000, 100_000);
+        let matrix = Matrix::new(&gpu.context, &mut gpu.staging, product.rows()).unwrap();
+        let table = Coefficients::new(&gpu.context, &mut gpu.staging, &product.table).unwrap();
+        let out = gpu.put(&vec![-Scalar::ONE; n_out]);
+        let values = gpu.put(&product.z.values);
+        let bits: Vec<_> = product.z.bits.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let bits = gpu.put_bytes(&bits);
+        let z = Columns { values: &values, n_values: product.z.values.len(), bits: &bits };
+        kernels.multiply(&mut gpu.stream, (&out, n_out), (&matrix, &table), z).unwrap();
+        let mut expected = product.y();
+        expected.resize(n_out, Scalar::ZERO);
+        assert!(gpu.get(&out) == expected, "{n} rows");
+    }
+}
+
+#[test]
+fn scalars_and_bits_are_gathered() {
+    let Some(mut gpu) = Gpu::open() else { return };
+    let kernels = RowKernels::new(&gpu.context).unwrap();
+    let mut random = Random(5);
+    let from = random.scalars(6400);
+    let words: Vec<_> = (0..100).map(|_| random.word()).collect();
+    let from_memory = gpu.put(&from);
+    let word_bytes: Vec<_> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let words_memory = gpu.put_bytes(&word_bytes);
+    for n in [1, 64, 255, 100_000] {
+        let indices: Vec<_> = (0..n).map(|_| random.word() as u32 % 6400).collect();
+        let bytes: Vec<_> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
+        let at = gpu.put_bytes(&bytes);
+        let out = gpu.context.allocate(n * element::BYTES).unwrap();
+        kernels.gather_scalars(&mut gpu.stream, &out, &from_memory, (&at, n)).unwrap();
+        let expected: Vec<_> = indices.iter().map(|index| from[*index as usize]).collect();
+        assert!(gpu.get(&out) == expected, "{n} scalars");
+        let out = gpu.context.allocate(n.div_ceil(32) * 4).unwrap();
+        kernels.gather_bits(&mut gpu.stream, &out, &words_memory, (&at, n)).unwrap();
+        let expected: Vec<_> =
+            bits(&words, &indices).iter().flat_map(|word| word.to_le_bytes()).collect();
+        let found = gpu.get_bytes(&out);
+        assert_eq!(found, expected[..found.len()], "{n} bits");
     }
 }

@@ -14,12 +14,13 @@ use ff::Field;
 use sealpipe_c2::gpu::{
     element,
     ntt::plan::{self, Direction, Pass, Tables},
+    rows::order::WARP,
 };
 use tempfile::TempDir;
 
 mod reference;
 
-use reference::{Random, evaluate};
+use reference::{Product, Random, bits, evaluate, lengths};
 
 /// No address.
 const NONE: u64 = u64::MAX;
@@ -65,9 +66,10 @@ impl Device {
         if scalars.is_empty() { NONE } else { self.put(&element::to_bytes(scalars)) }
     }
 
-    fn launch(&mut self, kernel: u64, blocks: u32, threads: u32, arguments: [u64; 8]) {
+    fn launch(&mut self, kernel: u64, blocks: u32, threads: u32, arguments: &[u64]) {
         self.n_launches += 1;
         let first = [kernel, blocks.into(), threads.into()];
+        let arguments = arguments.iter().copied().chain(std::iter::repeat(NONE)).take(10);
         for word in first.into_iter().chain(arguments) {
             self.launches.extend(word.to_le_bytes());
         }
@@ -116,7 +118,7 @@ impl Ntt {
             let factor = if turn == 0 { factor } else { NONE };
             let addend = if turn == n - 1 { addend } else { NONE };
             let arguments = [data, data, factor, addend, rounds, low, high, pass.layout()];
-            device.launch(kernel, pass.blocks(), pass.threads(), arguments);
+            device.launch(kernel, pass.blocks(), pass.threads(), &arguments);
         }
     }
 }
@@ -191,4 +193,68 @@ fn two_factors_do_what_one_table_does() {
     // The size of the table decides: 9 + 10 bits are the least that are split.
     let mut random = Random(3);
     check(&[9, 10], &random.scalars(1 << 19));
+}
+
+/// Threads of a block of the kernels of rows.
+const ROWS_BLOCK: usize = 256;
+
+#[test]
+fn rows_are_multiplied_whatever_their_length() {
+    let mut random = Random(4);
+    for n in [1, 31, 32, 33, 1000] {
+        let lengths = lengths(&mut random, n);
+        let product = Product::random(&mut random, &lengths, 50, 3000);
+        let ordered = product.rows().order();
+        let mut device = Device::default();
+        let out = device.put_scalars(&vec![-Scalar::ONE; n]);
+        let mut put = |bytes: Vec<u8>| device.put(&bytes);
+        let u32s = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let u64s = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let columns = put(u32s(&ordered.columns));
+        let coefficients =
+            put(ordered.coefficients.iter().flat_map(|word| word.to_le_bytes()).collect());
+        let table = put(element::to_bytes(&product.table));
+        let values = put(element::to_bytes(&product.z.values));
+        let bits = put(u64s(&product.z.bits));
+        let short = (put(u32s(&ordered.short_rows)), put(u64s(&ordered.slices)));
+        let long = (put(u32s(&ordered.long_rows)), put(u64s(&ordered.begins)));
+        let launches = [(2, short, ordered.slices.len()), (3, long, ordered.long_rows.len())];
+        for (kernel, (rows, places), n) in launches {
+            let n_values = product.z.values.len() as u64;
+            let matrix = [out, rows, places, n as u64, columns, coefficients, table];
+            let arguments = [&matrix[..], &[values, bits, n_values]].concat();
+            let blocks = (n * WARP).div_ceil(ROWS_BLOCK) as u32;
+            device.launch(kernel, blocks, ROWS_BLOCK as u32, &arguments);
+        }
+        let memory = device.run();
+        assert_eq!(scalars(&memory, out, n), product.y(), "{n} rows");
+    }
+}
+
+#[test]
+fn scalars_and_bits_are_gathered() {
+    let mut random = Random(5);
+    for n in [1, 32, 33, 255, 257, 1000] {
+        let from = random.scalars(100);
+        let words: Vec<_> = (0..100).map(|_| random.word()).collect();
+        let indices: Vec<_> = (0..n).map(|_| random.word() as u32 % 100).collect();
+        let many: Vec<_> = (0..n).map(|_| random.word() as u32 % 6400).collect();
+        let mut device = Device::default();
+        let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>();
+        let out = device.put(&vec![0xff; n * element::BYTES]);
+        let out_bits = device.put(&vec![0xff; n.div_ceil(64) * 8]);
+        let from_at = device.put_scalars(&from);
+        let words_at = device.put(&words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<_>>());
+        let (indices_at, many_at) = (device.put(&bytes(&indices)), device.put(&bytes(&many)));
+        let blocks = n.div_ceil(ROWS_BLOCK) as u32;
+        let threads = ROWS_BLOCK as u32;
+        device.launch(4, blocks, threads, &[out, from_at, indices_at, n as u64]);
+        device.launch(5, blocks, threads, &[out_bits, words_at, many_at, n as u64]);
+        let memory = device.run();
+        let expected: Vec<_> = indices.iter().map(|index| from[*index as usize]).collect();
+        assert_eq!(scalars(&memory, out, n), expected);
+        let expected: Vec<_> = bits(&words, &many).iter().flat_map(|w| w.to_le_bytes()).collect();
+        let n_bytes = n.div_ceil(32) * 4;
+        assert_eq!(memory[out_bits as usize..][..n_bytes], expected[..n_bytes]);
+    }
 }

@@ -143,6 +143,10 @@ fn field_functions_do_what_blstrs_does() {
         let b = &elements[(i * 5 + 1) % elements.len()];
         if is_below_r(a) && is_below_r(b) {
             questions.push(("add_mod", [a.as_slice(), b].concat()));
+            questions.push(("sub_mod", [a.as_slice(), b].concat()));
+        }
+        if is_below_r(b) {
+            questions.push(("mul_mod", [a.as_slice(), b].concat()));
         }
     }
     for bits in [1, 32, 33, 64, 65, 128, 256, 300, 318] {
@@ -158,6 +162,8 @@ fn field_functions_do_what_blstrs_does() {
             "square" => (value(a).square() * inverse_power(256), false),
             "fifth_power" => (value(a).pow_vartime([5]) * inverse_power(4 * 256), true),
             "add_mod" => (value(a) + value(b), true),
+            "sub_mod" => (value(a) - value(b), true),
+            "mul_mod" => (value(a) * value(b) * inverse_power(256), true),
             "subtract_r" => (value(a), true),
             "reduce10" => (value(words) * inverse_power(64), false),
             _ => (value(words) * inverse_power(256), false),

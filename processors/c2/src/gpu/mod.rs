@@ -3,8 +3,8 @@
 //! c2 on a GPU.
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
-//! transforms, [`rows`] matrices, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all of it together,
-//! [`bench`] measures.
+//! transforms, [`rows`] the matrices, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all
+//! of it together, [`bench`] measures.
 
 pub mod bench;
 pub mod element;

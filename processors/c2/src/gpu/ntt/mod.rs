@@ -36,9 +36,12 @@ pub struct Ntt {
 pub struct Transform {
     direction: Direction,
     memory: DeviceMemory,
-    /// In the order of [`Direction::Inverse`]; where each pass's tables are, in bytes, if they are.
-    passes: Vec<(Pass, [Option<(usize, usize)>; 3])>,
+    /// In the order of [`Direction::Inverse`].
+    passes: Vec<(Pass, [Place; 3])>,
 }
+
+/// Where a table is in a [`Transform`]'s memory, first byte and bytes; nowhere if it is empty.
+type Place = Option<(usize, usize)>;
 
 /// What a transform reads and writes besides the elements that it works on.
 #[derive(Clone, Copy, Debug, Default)]
