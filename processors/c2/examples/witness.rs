@@ -12,9 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use filecoin_proofs::{
-    DefaultPieceHasher, SealCommitPhase1Output, SectorShapeBase as Tree,
-};
+use filecoin_proofs::{DefaultPieceHasher, SealCommitPhase1Output, SectorShapeBase as Tree};
 use sealpipe_c2::{
     circuit::{Circuit, straight::Straight},
     shape::{self, Shape},
@@ -61,8 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("terms of A, B, C: {terms:?}");
 
     let shape = Shape::of_proof(PROOF)?;
-    let public =
-        Public { replica_id: c1.replica_id.into(), comm_d: c1.comm_d, comm_r: c1.comm_r };
+    let public = Public { replica_id: c1.replica_id.into(), comm_d: c1.comm_d, comm_r: c1.comm_r };
     let proofs = vanilla::Proof::of(&c1.vanilla_proofs[0])?;
     let make = || witness::generate(&shape, &circuit.variables, &public, &proofs);
     make()?;

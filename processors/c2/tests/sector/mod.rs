@@ -15,10 +15,7 @@ use sealpipe_c2::{
     witness::{Public, vanilla},
 };
 use storage_proofs_core::{
-    api_version::ApiVersion,
-    compound_proof::CompoundProof,
-    data::Data,
-    merkle::MerkleTreeTrait,
+    api_version::ApiVersion, compound_proof::CompoundProof, data::Data, merkle::MerkleTreeTrait,
     proof::ProofScheme,
 };
 use storage_proofs_porep::stacked::{
