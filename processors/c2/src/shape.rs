@@ -2,7 +2,9 @@
 
 //! What of a sector decides its circuit: the trees, the layers and the challenges of a partition.
 
-use filecoin_proofs::{DefaultPieceHasher, parameters::public_params, types::PoRepConfig, with_shape};
+use filecoin_proofs::{
+    DefaultPieceHasher, parameters::public_params, types::PoRepConfig, with_shape,
+};
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
 use storage_proofs_core::{
     api_version::ApiVersion,
@@ -39,10 +41,13 @@ impl Shape {
     /// The shape of the parameters of filecoin-proofs.
     pub fn of<Tree: MerkleTreeTrait>(params: &PublicParams<Tree>) -> Self {
         let n_nodes = params.graph.size();
-        let n_base = base_path_length::<Tree::Arity, Tree::SubTreeArity, Tree::TopTreeArity>(n_nodes);
+        let n_base =
+            base_path_length::<Tree::Arity, Tree::SubTreeArity, Tree::TopTreeArity>(n_nodes);
         let mut arities = vec![Tree::Arity::USIZE; n_base];
         // An arity of 0 stands for a tree without such a level.
-        arities.extend([Tree::SubTreeArity::USIZE, Tree::TopTreeArity::USIZE].iter().filter(|a| **a > 0));
+        arities.extend(
+            [Tree::SubTreeArity::USIZE, Tree::TopTreeArity::USIZE].iter().filter(|a| **a > 0),
+        );
         Shape {
             n_nodes: n_nodes as u64,
             n_layers: params.num_layers,
@@ -81,9 +86,11 @@ impl Shape {
 pub fn setup<Tree: 'static + MerkleTreeTrait>(
     proof: SealProof,
 ) -> Result<PublicParams<Tree>, TaskError> {
-    let config = PoRepConfig::new_groth16(proof.sector_bytes(), proof.porep_id(), ApiVersion::V1_1_0);
+    let config =
+        PoRepConfig::new_groth16(proof.sector_bytes(), proof.porep_id(), ApiVersion::V1_1_0);
     public_params::<Tree>(&config).map_err(|error| {
-        TaskError::new(Code::InternalError, format!("no set-up of {proof}")).caused_by(error.as_ref())
+        TaskError::new(Code::InternalError, format!("no set-up of {proof}"))
+            .caused_by(error.as_ref())
     })
 }
 
@@ -119,7 +126,8 @@ mod tests {
         let expected = Shape { n_nodes: 64, n_layers: 2, n_challenges: 2, arities: vec![8; 2] };
         assert_eq!((small.n_inputs(), small), (40, expected));
         let large = shape(SealProof::StackedDrg32GiBV1_1);
-        let expected = Shape { n_nodes: 1 << 30, n_layers: 11, n_challenges: 18, arities: vec![8; 10] };
+        let expected =
+            Shape { n_nodes: 1 << 30, n_layers: 11, n_challenges: 18, arities: vec![8; 10] };
         assert_eq!((large.n_data_levels(), large), (30, expected));
         let mut arities = vec![8; 10];
         arities.push(2);

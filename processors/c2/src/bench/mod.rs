@@ -10,14 +10,19 @@ mod worker;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::atomic::AtomicBool,
     time::Instant,
 };
 
 use clap::Args;
+use sealpipe_gpu::device;
+use sealpipe_params::DEFAULT_SEED;
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
+use sealpipe_reference::stage::groth16;
 use serde_json::{Value, json};
 
 use self::{sectors::Sector, worker::Processor};
+use crate::gpu;
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -25,7 +30,7 @@ pub struct Arguments {
     /// How many different sectors
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     count: u64,
-    /// Their size: 2KiB, 8MiB or 512MiB. Parameters for it have to be there
+    /// Their size: 2KiB, 8MiB or 512MiB. Test parameters are made where there are none
     #[arg(long, default_value = "2KiB")]
     size: SealProof,
     /// Measure the kernels too
@@ -54,8 +59,10 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         return Err(TaskError::new(Code::InvalidParams, text).hint("measure 2KiB or 8MiB"));
     }
     if arguments.kernels {
-        crate::gpu::bench::all(&mut tell)?;
+        let context = gpu::open(&device::all()?[0])?;
+        gpu::bench::transforms(&context, &mut tell)?;
     }
+    make_parameters(arguments.size)?;
     let dir = sectors::directory()?;
     let began = Instant::now();
     let sectors = (0..arguments.count).map(|i| Sector::make(dir.path(), arguments.size, i));
@@ -87,6 +94,18 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         "sectors": all.len(), "ms": all[all.len() / 2], "min": all[0], "max": all[all.len() - 1],
     }));
     processor.end();
+    Ok(())
+}
+
+/// Makes the parameters of a test size where there are none.
+fn make_parameters(proof: SealProof) -> Result<(), TaskError> {
+    let began = Instant::now();
+    let made = groth16::parameters(proof)?
+        .make(DEFAULT_SEED, &|_| {}, &AtomicBool::new(false))
+        .map_err(|error| TaskError::new(Code::InternalError, error.to_string()))?;
+    if !made.found {
+        tell(&json!({ "bench": "test parameters made", "ms": ms(began) }));
+    }
     Ok(())
 }
 

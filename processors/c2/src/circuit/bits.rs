@@ -115,11 +115,14 @@ impl Constraint {
             return false;
         }
         let last = last.filter(|last| {
-            last.variables[..last.n_variables].iter().all(|v| self.position(*v).is_some_and(|at| at != new))
+            last.variables[..last.n_variables]
+                .iter()
+                .all(|v| self.position(*v).is_some_and(|at| at != new))
         });
         (0u32..1 << self.n_variables).filter(|values| values >> new & 1 == 0).all(|values| {
             let is_forbidden = last.is_some_and(|last| {
-                let at = |i: usize| self.position(last.variables[i]).map_or(0, |at| values >> at & 1);
+                let at =
+                    |i: usize| self.position(last.variables[i]).map_or(0, |at| values >> at & 1);
                 let theirs = (0..last.n_variables).fold(0, |all, i| all | at(i) << i);
                 last.residue(theirs) != 0
             });

@@ -59,8 +59,7 @@ impl Circuit {
         let aux_columns = variables.columns();
         // One after the other, each freeing what it is made from: 32GiB's have 722 million terms.
         let [a, b, c] = [a, b, c].map(|rows| matrix(rows, &aux_columns, &coefficients));
-        let mut circuit =
-            Circuit { variables, a, b, c, coefficients, densities, digest: [0; 32] };
+        let mut circuit = Circuit { variables, a, b, c, coefficients, densities, digest: [0; 32] };
         circuit.digest = file::digest(&circuit);
         Ok(circuit)
     }

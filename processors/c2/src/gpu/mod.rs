@@ -45,7 +45,7 @@ pub fn open(device: &Device) -> Result<Arc<Context>, GpuError> {
 }
 
 /// The order in which [`prover`] has the coefficients of the quotient.
-pub const ORDER: Order = Order::NATURAL;
+pub const ORDER: Order = Order { id: 1, position: |lg, i| i.reverse_bits().unbounded_shr(32 - lg) };
 
 /// The devices and the kernels that they will run, for people.
 ///

@@ -20,7 +20,7 @@ use super::{
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, watch::Watch};
+use crate::{circuit::Circuit, gpu::points::Curve as _, watch::Watch};
 
 /// Points that a thread converts at a time: 1.5 or 3 MiB.
 const CHUNK: usize = 1 << 14;
@@ -239,26 +239,26 @@ impl Conversion<'_> {
         sources: &[u32],
         sums: &[Mutex<Sums<P>>],
     ) -> Result<Vec<u8>, TaskError> {
-        let mut to = Vec::with_capacity(sources.len() * P::BYTES);
+        let mut to = Vec::with_capacity(sources.len() * P::Group::POINT_BYTES);
         let mut read = Vec::new();
         let mut points = Vec::with_capacity(sources.len());
         for run in sources.chunk_by(|this, next| this.checked_add(1) == Some(*next) && *next != NONE)
         {
             if run[0] == NONE {
-                to.resize(to.len() + P::BYTES, 0);
+                to.resize(to.len() + P::Group::POINT_BYTES, 0);
                 continue;
             }
-            read.resize(run.len() * P::BYTES, 0);
-            let at = first + u64::from(run[0]) * P::BYTES as u64;
+            read.resize(run.len() * P::Group::POINT_BYTES, 0);
+            let at = first + u64::from(run[0]) * P::Group::POINT_BYTES as u64;
             self.from
                 .read_exact_at(&mut read, at)
                 .map_err(|error| failure::input("the parameters", self.source.path, &error))?;
-            for (i, bytes) in read.chunks_exact(P::BYTES).enumerate() {
+            for (i, bytes) in read.chunks_exact(P::Group::POINT_BYTES).enumerate() {
                 let point = P::read(bytes).ok_or_else(|| {
-                    let at = at + (i * P::BYTES) as u64;
+                    let at = at + (i * P::Group::POINT_BYTES) as u64;
                     corrupt(self.source.path, &format!("there is no point at byte {at}"))
                 })?;
-                point.write(&mut to);
+                P::Group::write(&point, &mut to);
                 points.push(point);
             }
         }

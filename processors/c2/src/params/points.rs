@@ -12,68 +12,36 @@
 use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective};
 use group::{Group as _, prime::PrimeCurveAffine as _};
 
+use crate::gpu::points::{Curve, G1, G2};
+
 /// Sums of a round, a power of two.
 const N_SUMS: usize = 1 << 12;
 
 /// Rounds: together they overlook bad points with a probability of 2^-60.
 const N_ROUNDS: usize = 5;
 
-/// A group of the curve, as both files have its points.
+/// A point of bellperson's file.
 pub trait Point: Copy + Send + Sync {
-    /// Sums of points.
-    type Sum: Copy + Send + Sync;
+    /// Its group, on the device.
+    type Group: Curve<Affine = Self>;
 
-    /// Bytes of a point, in either file.
-    const BYTES: usize;
-
-    /// A point on the curve from bellperson's bytes; nothing when they are none, or the point at infinity.
+    /// A point on the curve from bellperson's bytes, as many as the device's; nothing when they are none, or
+    /// the point at infinity.
     fn read(bytes: &[u8]) -> Option<Self>;
 
-    /// Appends the point's bytes as a device has them: coordinates in Montgomery form, little-endian.
-    fn write(&self, to: &mut Vec<u8>);
-
-    /// The sum of no points.
-    fn zero() -> Self::Sum;
-
-    /// Adds a point to a sum.
-    fn add_to(&self, sum: &mut Self::Sum);
-
-    /// Adds a sum to a sum.
-    fn add(sum: &mut Self::Sum, other: &Self::Sum);
-
-    /// Whether a sum is in the subgroup.
-    fn is_in_subgroup(sum: &Self::Sum) -> bool;
+    /// Whether a sum of points is in the subgroup.
+    fn is_in_subgroup(sum: &SumOf<Self>) -> bool;
 }
 
-fn write_limbs(limbs: &[u64; 6], to: &mut Vec<u8>) {
-    limbs.iter().for_each(|limb| to.extend_from_slice(&limb.to_le_bytes()));
-}
+/// A sum of points.
+pub type SumOf<P> = <<P as Point>::Group as Curve>::Point;
 
 impl Point for G1Affine {
-    type Sum = G1Projective;
-
-    const BYTES: usize = 96;
+    type Group = G1;
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let point = Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
         (!bool::from(point.is_identity())).then_some(point)
-    }
-
-    fn write(&self, to: &mut Vec<u8>) {
-        let point = self.as_ref();
-        [&point.x, &point.y].into_iter().for_each(|coordinate| write_limbs(&coordinate.l, to));
-    }
-
-    fn zero() -> G1Projective {
-        G1Projective::identity()
-    }
-
-    fn add_to(&self, sum: &mut G1Projective) {
-        *sum += self;
-    }
-
-    fn add(sum: &mut G1Projective, other: &G1Projective) {
-        *sum += other;
     }
 
     fn is_in_subgroup(sum: &G1Projective) -> bool {
@@ -82,32 +50,11 @@ impl Point for G1Affine {
 }
 
 impl Point for G2Affine {
-    type Sum = G2Projective;
-
-    const BYTES: usize = 192;
+    type Group = G2;
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let point = Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
         (!bool::from(point.is_identity())).then_some(point)
-    }
-
-    fn write(&self, to: &mut Vec<u8>) {
-        let point = self.as_ref();
-        for coordinate in [&point.x, &point.y] {
-            coordinate.fp.iter().for_each(|part| write_limbs(&part.l, to));
-        }
-    }
-
-    fn zero() -> G2Projective {
-        G2Projective::identity()
-    }
-
-    fn add_to(&self, sum: &mut G2Projective) {
-        *sum += self;
-    }
-
-    fn add(sum: &mut G2Projective, other: &G2Projective) {
-        *sum += other;
     }
 
     fn is_in_subgroup(sum: &G2Projective) -> bool {
@@ -118,28 +65,28 @@ impl Point for G2Affine {
 /// The random sums of some points; those of several threads are merged.
 #[derive(Clone)]
 pub struct Sums<P: Point> {
-    sums: Vec<P::Sum>,
+    sums: Vec<SumOf<P>>,
     random: u64,
 }
 
 impl<P: Point> Sums<P> {
     /// No sums yet. The seed has to be one that nobody could know who made the points.
     pub fn new(seed: u64) -> Self {
-        Self { sums: vec![P::zero(); N_ROUNDS * N_SUMS], random: seed }
+        Self { sums: vec![SumOf::<P>::identity(); N_ROUNDS * N_SUMS], random: seed }
     }
 
     /// Adds a point to a sum of each round.
     pub fn add(&mut self, point: &P) {
         let mut places = self.next();
         for round in self.sums.chunks_mut(N_SUMS) {
-            point.add_to(&mut round[places as usize % N_SUMS]);
+            round[places as usize % N_SUMS] += point;
             places >>= N_SUMS.ilog2();
         }
     }
 
     /// Adds the sums of other points.
     pub fn merge(&mut self, other: &Self) {
-        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, other)| P::add(sum, other));
+        self.sums.iter_mut().zip(&other.sums).for_each(|(sum, other)| *sum += other);
     }
 
     /// Whether all of them are in the subgroup.

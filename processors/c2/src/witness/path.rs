@@ -53,7 +53,8 @@ pub(super) fn write(
                 None => return Err(invalid(format!("a tree of arity {arity}"))),
             },
             Hash::Sha256 => {
-                let message = [node::write_bits(out, &children[0]), node::write_bits(out, &children[1])];
+                let message =
+                    [node::write_bits(out, &children[0]), node::write_bits(out, &children[1])];
                 let hash = sha256::sha256(&mut out.bits, message.as_flattened());
                 node::write_packed(out, hash)
             }
@@ -102,7 +103,12 @@ fn bit(index: u64, i: u32) -> bool {
     index >> i & 1 == 1
 }
 
-fn insert_2(out: &mut Writer, a: Scalar, index: u64, siblings: &[Scalar; 7]) -> [Scalar; MAX_ARITY] {
+fn insert_2(
+    out: &mut Writer,
+    a: Scalar,
+    index: u64,
+    siblings: &[Scalar; 7],
+) -> [Scalar; MAX_ARITY] {
     let (b0, b) = (bit(index, 0), siblings[0]);
     let mut children = [Scalar::default(); MAX_ARITY];
     children[0] = pick(out, b0, b, a);
@@ -110,7 +116,12 @@ fn insert_2(out: &mut Writer, a: Scalar, index: u64, siblings: &[Scalar; 7]) -> 
     children
 }
 
-fn insert_4(out: &mut Writer, a: Scalar, index: u64, siblings: &[Scalar; 7]) -> [Scalar; MAX_ARITY] {
+fn insert_4(
+    out: &mut Writer,
+    a: Scalar,
+    index: u64,
+    siblings: &[Scalar; 7],
+) -> [Scalar; MAX_ARITY] {
     let [b, c, d, ..] = *siblings;
     let (b0, b1) = (bit(index, 0), bit(index, 1));
     let mut children = [Scalar::default(); MAX_ARITY];
@@ -126,7 +137,12 @@ fn insert_4(out: &mut Writer, a: Scalar, index: u64, siblings: &[Scalar; 7]) -> 
 }
 
 /// Names as in the gadget: `p2_x10` is position 2 when b0 is unknown, b1 is 1 and b2 is 0.
-fn insert_8(out: &mut Writer, a: Scalar, index: u64, siblings: &[Scalar; 7]) -> [Scalar; MAX_ARITY] {
+fn insert_8(
+    out: &mut Writer,
+    a: Scalar,
+    index: u64,
+    siblings: &[Scalar; 7],
+) -> [Scalar; MAX_ARITY] {
     let [b, c, d, e, f, g, h] = *siblings;
     let (b0, b1, b2) = (bit(index, 0), bit(index, 1), bit(index, 2));
     let (nor, and) = (!b0 && !b1, b0 && b1);

@@ -92,7 +92,9 @@ impl Poseidon {
         let mut key = || keys.next().copied().unwrap_or_default();
         let mut state = [Scalar::ZERO; MAX_WIDTH];
         state[0] = self.tag;
-        for ((element, input), pre_key) in state[1..].iter_mut().zip(elements).zip(&self.pre_keys[1..]) {
+        for ((element, input), pre_key) in
+            state[1..].iter_mut().zip(elements).zip(&self.pre_keys[1..])
+        {
             // The input is a variable already.
             *element = s_box(out, input + pre_key, key());
         }

@@ -7,9 +7,11 @@ use super::{
     word::{Sum, Word, ch, maj, xor},
 };
 
-/// Bits that a compression of variables allocates: 48 x (4 xors, a sum) and 64 x (4 xors, choose,
-/// majority, two sums), and the sums at the end. Fewer where there are constants.
-pub(super) const N_BITS: usize = 48 * (4 * 32 + 34) + 64 * (7 * 32 + 2 * 35) + 8 * 35;
+/// Bits that a compression of variables allocates, fewer where there are constants. 48 steps of the
+/// schedule have four xors, less the 3 and 10 bits that are shifted in, and a sum of four words. 64
+/// rounds have four xors, choose, and two for majority; they and the end have 64 sums of six to eight
+/// words for each of two, and six of two.
+pub(super) const N_BITS: usize = 48 * (4 * 32 - 13 + 34) + 64 * 7 * 32 + 64 * 2 * 35 + 6 * 33;
 
 /// FIPS 180-4, section 4.2.2: the first 32 bits of the fractional parts of the cube roots of the first
 /// 64 primes.

@@ -119,6 +119,12 @@ impl Proof {
     }
 }
 
+impl From<Vec<Level>> for Levels {
+    fn from(path: Vec<Level>) -> Self {
+        Levels { path }
+    }
+}
+
 impl MerkleProof {
     /// The path.
     pub fn path(&self) -> &Path {

@@ -71,12 +71,7 @@ fn numbers_are_no_bits() {
             // The sum of two bits.
             let sum = cs.alloc(|| "", || Ok(Scalar::ONE)).unwrap();
             let one = Assembly::one();
-            cs.enforce(
-                || "",
-                |lc| lc + bit.get_variable() + one,
-                |lc| lc + one,
-                |lc| lc + sum,
-            );
+            cs.enforce(|| "", |lc| lc + bit.get_variable() + one, |lc| lc + one, |lc| lc + sum);
             // Not decided by its constraint: it may be anything when the bit is 0.
             let free = cs.alloc(|| "", || Ok(Scalar::ONE)).unwrap();
             cs.enforce(|| "", |lc| lc + bit.get_variable(), |lc| lc + free, |lc| lc);
