@@ -111,20 +111,8 @@ fn corrupt(path: &Path, why: &str) -> TaskError {
 }
 
 fn header(source: &Source<'_>, circuit: &Circuit, order: Order, queries: &Queries) -> Header {
-    let Queries { l, a, b } = queries;
-    let domain = u64::from(source.layout.h) + 1;
-    let count = |section| match section {
-        Section::Key => source.layout.verifying_key_n_bytes(),
-        Section::H => domain,
-        Section::LValues => l.values.sources.len() as u64,
-        Section::LBits => l.bits.sources.len() as u64,
-        Section::AValues | Section::AValueColumns => a.values.sources.len() as u64,
-        Section::ABits | Section::ABitNumbers => a.bits.sources.len() as u64,
-        Section::B1Values | Section::B2Values | Section::BValueColumns => {
-            b.values.sources.len() as u64
-        }
-        Section::B1Bits | Section::B2Bits | Section::BBitNumbers => b.bits.sources.len() as u64,
-    };
+    let (key, domain) = (source.layout.verifying_key_n_bytes(), u64::from(source.layout.h) + 1);
+    let count = |section| queries.count(section, key, domain);
     let counts = Section::ALL.map(count);
     Header { order: order.id, circuit: circuit.digest, source: source.digest, counts }
 }

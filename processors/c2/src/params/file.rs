@@ -16,6 +16,9 @@ use sealpipe_protocol::{Code, TaskError};
 
 const MAGIC: [u8; 16] = *b"sealpipe-c2-keys";
 
+/// The source of parameters that a test set-up made, without a file of bellperson's: no digest that a file has.
+pub const TEST_SOURCE: [u8; 16] = *b"made for tests..";
+
 /// Changes with the format.
 const VERSION: u32 = 1;
 

@@ -22,7 +22,7 @@ use sealpipe_reference::stage::groth16;
 
 use super::{
     convert::{self, Order, Source},
-    file::Params,
+    file::{Params, TEST_SOURCE},
 };
 use crate::{circuit::Circuit, watch::Watch};
 
@@ -43,8 +43,11 @@ pub fn ensure(
     order: Order,
     watch: &Watch<'_>,
 ) -> Result<(Params, bool), TaskError> {
-    let network = groth16::check_parameters(proof)?;
     let set = groth16::parameters(proof)?;
+    if let Some(params) = Kept::of(&set, false).made_for_tests(circuit, order)? {
+        return Ok((params, false));
+    }
+    let network = groth16::check_parameters(proof)?;
     let params = Kept::of(&set, network).ensure(circuit, order, watch)?;
     Ok((params, network))
 }
@@ -53,7 +56,8 @@ pub fn ensure(
 pub fn is_ready(proof: SealProof) -> bool {
     let Ok(set) = groth16::parameters(proof) else { return false };
     let kept = Kept::of(&set, false);
-    kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps))
+    let is_current = kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps));
+    is_current || (!kept.source.exists() && kept.converted.exists())
 }
 
 /// The files of a parameter set.
@@ -116,6 +120,22 @@ impl Kept {
             let text = format!("{} is not what was just written", self.converted.display());
             TaskError::new(Code::InternalError, text)
         })
+    }
+
+    /// The converted file of a test set-up, which has no source.
+    fn made_for_tests(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
+        let has_source = self.source.try_exists().map_err(|error| {
+            failure::input("the parameters", &self.source, &error)
+        })?;
+        if has_source {
+            return Ok(None);
+        }
+        Ok(self.open(circuit, order)?.filter(|params| params.header().source == TEST_SOURCE))
+    }
+
+    /// Where the converted file is.
+    pub fn converted(&self) -> &Path {
+        &self.converted
     }
 
     /// The converted file, if it and its source are as they were when they were checked.

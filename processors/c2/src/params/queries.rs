@@ -2,6 +2,7 @@
 
 //! Which point of bellperson's file belongs to which column. Pure.
 
+use super::file::Section;
 use crate::{assignment::Variables, circuit::Densities};
 
 /// Some columns of one kind, and where their points are in a section of bellperson's file.
@@ -68,6 +69,25 @@ impl Queries {
             }
         }
         queries
+    }
+}
+
+impl Queries {
+    /// Elements of a section of the converted file, with a key of so many bytes and so many coefficients of
+    /// the quotient.
+    pub(super) fn count(&self, section: Section, key: u64, domain: u64) -> u64 {
+        let Self { l, a, b } = self;
+        let points = match section {
+            Section::Key => return key,
+            Section::H => return domain,
+            Section::LValues => &l.values,
+            Section::LBits => &l.bits,
+            Section::AValues | Section::AValueColumns => &a.values,
+            Section::ABits | Section::ABitNumbers => &a.bits,
+            Section::B1Values | Section::B2Values | Section::BValueColumns => &b.values,
+            Section::B1Bits | Section::B2Bits | Section::BBitNumbers => &b.bits,
+        };
+        points.sources.len() as u64
     }
 }
 
