@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use self::{sectors::Sector, worker::Processor};
 use crate::gpu;
 
+/// The largest sums that are measured, in the first and the second group, as powers of two.
+const MSM_SIZES: (u32, u32) = (24, 22);
+
 /// What to measure.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -59,8 +62,10 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         return Err(TaskError::new(Code::InvalidParams, text).hint("measure 2KiB or 8MiB"));
     }
     if arguments.kernels {
-        let context = gpu::open(&device::all()?[0])?;
-        gpu::bench::transforms(&context, &mut tell)?;
+        let devices = device::all()?;
+        let context = gpu::open(&devices[0])?;
+        gpu::bench::run(&context, &[], &mut tell)?;
+        gpu::msm::bench::bench(&context, &devices[0], MSM_SIZES)?;
     }
     make_parameters(arguments.size)?;
     let dir = sectors::directory()?;
