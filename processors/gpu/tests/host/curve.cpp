@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The base field and the curves, compiled for the host: see host.cpp.
-#include "../cuda/curve.cuh"
+// The base field, its extension and the curves, compiled for the host: reads lines `field.function words…` and
+// answers with the words of the result.
+#include "../../cuda/curve.cuh"
 
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
