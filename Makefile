@@ -69,6 +69,7 @@ bench-pc2: setup ## pc2 on this machine's GPU: kernels, and 512 MiB x 11 layers 
 kernels: ## compile the GPU kernels anew; needs nvcc 13.0, and only who changes one needs it
 	processors/gpu/cuda/poseidon_constants.py > processors/gpu/cuda/poseidon_constants.cuh
 	processors/gpu/compile processors/pc2 pc2
+	processors/gpu/compile processors/c2 c2
 
 clean-demo: ## forget the sector of `make seal`
 	rm -rf $(TARGET)/demo

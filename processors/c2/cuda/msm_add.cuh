@@ -20,7 +20,13 @@ namespace msm {
 using curve::Affine;
 
 constexpr int BLOCK = 128;
-constexpr uint32_t MAX_TURNS = 32;
+#ifndef MSM_BLOCKS
+#define MSM_BLOCKS 4
+#endif
+#ifndef MSM_TURNS
+#define MSM_TURNS 32
+#endif
+constexpr uint32_t MAX_TURNS = MSM_TURNS;
 
 template <class Field> FN Field load(const Field *from) {
     constexpr int PARTS = sizeof(Field) / sizeof(uint4);
@@ -61,12 +67,35 @@ template <class Field> struct Points {
     FN Affine<Field> point(uint32_t entry) const { return {x(entry), y(entry)}; }
 };
 
-// The denominator of a pair. The second coordinates are looked at only where the first do not decide.
-template <class Field> FN Field denominator_of(const Points<Field> &points, Pair pair) {
-    Field p = points.x(pair.first), q = points.x(pair.second);
-    if (!same(p, q) && !is_zero(p) && !is_zero(q)) return sub(q, p);
-    Affine<Field> first = {p, points.y(pair.first)}, second = {q, points.y(pair.second)};
-    return denominator(curve::way_of(first, second), first, second);
+// Has the caches fetch what a later turn will load.
+template <class T> FN void fetch_early(const T *from) {
+#ifdef __CUDA_ARCH__
+#pragma unroll
+    for (int byte = 0; byte < (int)sizeof(T); byte += 64) asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + byte));
+    asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + sizeof(T) - 1));
+#endif
+}
+
+// Whether the first coordinates alone tell that a sum is that of two different, finite points.
+template <class Field> FN bool is_plain(const Field &x1, const Field &x2) {
+    return !same(x1, x2) && !is_zero(x1) && !is_zero(x2);
+}
+
+// The denominator of a pair that is not plain.
+template <class Field> FN_CALL void rare_denominator(Field *to, const Points<Field> &points, Pair pair) {
+    Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
+    *to = denominator(curve::way_of(p, q), p, q);
+}
+
+// The sum of such a pair; divides `inverse` by its denominator's inverse.
+template <class Field>
+FN_CALL void rare_sum(Affine<Field> *to, Field *inverse, const Field &own, const Points<Field> &points, Pair pair) {
+    Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
+    curve::Way way = curve::way_of(p, q);
+    *inverse = mul(*inverse, denominator(way, p, q));
+    Affine<Field> s = sum_of(way, p, q, own);
+    store(&to->x, s.x);
+    store(&to->y, s.y);
 }
 
 // Inverts BLOCK elements, one a thread, none of them zero: tree[BLOCK + t] is thread t's.
@@ -112,8 +141,22 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         Field product = fp::one_of<Field>();
 #pragma unroll 1
         for (; i < end; i += BLOCK) {
+#ifdef MSM_PREFETCH
+            if (i + BLOCK < end) {
+                Pair later = pairs[i + BLOCK];
+                fetch_early(&points.at(later.first)->x);
+                fetch_early(&points.at(later.second)->x);
+            }
+#endif
             store(&sums[start + i].x, product);
-            product = mul(product, denominator_of(points, pairs[i]));
+            Pair pair = pairs[i];
+            Field x1 = points.x(pair.first), x2 = points.x(pair.second), own = sub(x2, x1);
+            if (!is_plain(x1, x2)) {
+                Field rare; // apart, so that `own` stays in registers
+                rare_denominator(&rare, points, pair);
+                own = rare;
+            }
+            product = mul(product, own);
         }
         tree[BLOCK + threadIdx.x] = product;
         invert_all(tree);
@@ -122,13 +165,29 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         while (i >= from + BLOCK) {
             i -= BLOCK;
             Pair pair = pairs[i];
-            Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
-            curve::Way way = curve::way_of(p, q);
-            Field own = mul(inverse, load(&sums[start + i].x));
-            inverse = mul(inverse, denominator(way, p, q));
-            Affine<Field> s = sum_of(way, p, q, own);
-            store(&sums[start + i].x, s.x);
-            store(&sums[start + i].y, s.y);
+#ifdef MSM_PREFETCH
+            if (i >= from + BLOCK) {
+                Pair later = pairs[i - BLOCK];
+                fetch_early(points.at(later.first));
+                fetch_early(points.at(later.second));
+                fetch_early(&sums[start + i - BLOCK].x);
+            }
+#endif
+            Affine<Field> *to = sums + start + i;
+            Field own = mul(inverse, load(&to->x));
+            Field x1 = points.x(pair.first), x2 = points.x(pair.second);
+            if (!is_plain(x1, x2)) {
+                Field rare = inverse, rare_own = own;
+                rare_sum(to, &rare, rare_own, points, pair);
+                inverse = rare;
+                continue;
+            }
+            inverse = mul(inverse, sub(x2, x1));
+            Field y1 = points.y(pair.first);
+            Field slope = mul(sub(points.y(pair.second), y1), own);
+            Affine<Field> s = curve::on_line(slope, x1, y1, x2);
+            store(&to->x, s.x);
+            store(&to->y, s.y);
         }
         __syncthreads();
     }
@@ -148,7 +207,7 @@ FN void collect(Affine<Field> *out, const Affine<Field> *bases, Affine<Field> *s
 
 } // namespace msm
 
-extern "C" __global__ void __launch_bounds__(msm::BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(msm::BLOCK, MSM_BLOCKS)
     msm_add_g1(const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums, const msm::Pair *pairs,
                const uint32_t *totals, uint64_t level) {
     msm::add_pairs(bases, sums, pairs, totals, level);

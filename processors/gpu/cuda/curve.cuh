@@ -36,22 +36,26 @@ template <class Field> FN Field denominator(Way way, const Affine<Field> &p, con
     return way == TANGENT ? twice(p.y) : one_of<Field>();
 }
 
+// The sum of two points on a line of this slope, neither of them infinite.
+template <class Field> FN Affine<Field> on_line(const Field &slope, const Field &x1, const Field &y1, const Field &x2) {
+    Affine<Field> s;
+    s.x = canonical(sub(sub(square(slope), x1), x2));
+    s.y = canonical(sub(mul(slope, sub(x1, s.x)), y1));
+    return s;
+}
+
 // p + q, given the inverse of the denominator.
 template <class Field>
 FN Affine<Field> sum_of(Way way, const Affine<Field> &p, const Affine<Field> &q, const Field &inverse) {
+    if (way == FIRST) return p;
+    if (way == SECOND) return q;
+    if (way == NEITHER) return infinity<Field>();
     Field rise = sub(q.y, p.y);
     if (way == TANGENT) {
         rise = square(p.x);
         rise = add(twice(rise), rise);
     }
-    Field slope = mul(rise, inverse);
-    Affine<Field> s;
-    s.x = canonical(sub(sub(square(slope), p.x), q.x));
-    s.y = canonical(sub(mul(slope, sub(p.x, s.x)), p.y));
-    if (way == FIRST) s = p;
-    if (way == SECOND) s = q;
-    if (way == NEITHER) s = infinity<Field>();
-    return s;
+    return on_line(mul(rise, inverse), p.x, p.y, q.x);
 }
 
 } // namespace curve
