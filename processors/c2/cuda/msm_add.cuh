@@ -193,16 +193,31 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
     }
 }
 
-// out[i] = the point that group i has come to, or infinity: see msm_lists.cuh.
+constexpr int SUM_BLOCK = 64;
+
+// out[group] = the sum of all entries of a group's list: see msm_lists.cuh. A block a group.
 template <class Field>
-FN void collect(Affine<Field> *out, const Affine<Field> *bases, Affine<Field> *sums, const uint32_t *finals,
-                uint64_t n) {
-    uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    Affine<Field> p = curve::infinity<Field>();
-    if (finals[i] != NONE) p = Points<Field>{bases, sums}.point(finals[i]);
-    store(&out[i].x, p.x);
-    store(&out[i].y, p.y);
+FN void sum_group(curve::Jacobian<Field> *out, const Affine<Field> *bases, Affine<Field> *sums,
+                  const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    __shared__ curve::Extended<Field> tree[SUM_BLOCK];
+    int t = threadIdx.x;
+    uint64_t group = blockIdx.x, offset = offsets[group], count = counts[group];
+    Points<Field> points = {bases, sums};
+    curve::Extended<Field> sum = curve::extended_infinity<Field>();
+    for (uint64_t i = t; i < count; i += SUM_BLOCK) {
+        curve::Extended<Field> one = curve::extended(points.point(list[offset + i]));
+        curve::add_extended(&sum, &one);
+    }
+    tree[t] = sum;
+    for (int width = SUM_BLOCK / 2; width > 0; width /= 2) {
+        __syncthreads();
+        if (t < width) curve::add_extended(&tree[t], &tree[t + width]);
+    }
+    if (t != 0) return;
+    curve::Jacobian<Field> result = curve::jacobian(tree[0]);
+    store(&out[group].x, result.x);
+    store(&out[group].y, result.y);
+    store(&out[group].z, result.z);
 }
 
 } // namespace msm
@@ -219,12 +234,14 @@ extern "C" __global__ void __launch_bounds__(msm::BLOCK, 2)
     msm::add_pairs(bases, sums, pairs, totals, level);
 }
 
-extern "C" __global__ void msm_collect_g1(msm::Affine<fp::Fp> *out, const msm::Affine<fp::Fp> *bases,
-                                          msm::Affine<fp::Fp> *sums, const uint32_t *finals, uint64_t n) {
-    msm::collect(out, bases, sums, finals, n);
+extern "C" __global__ void __launch_bounds__(msm::SUM_BLOCK)
+    msm_sum_g1(curve::Jacobian<fp::Fp> *out, const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums,
+               const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    msm::sum_group(out, bases, sums, counts, offsets, list);
 }
 
-extern "C" __global__ void msm_collect_g2(msm::Affine<fp::Fp2> *out, const msm::Affine<fp::Fp2> *bases,
-                                          msm::Affine<fp::Fp2> *sums, const uint32_t *finals, uint64_t n) {
-    msm::collect(out, bases, sums, finals, n);
+extern "C" __global__ void __launch_bounds__(msm::SUM_BLOCK)
+    msm_sum_g2(curve::Jacobian<fp::Fp2> *out, const msm::Affine<fp::Fp2> *bases, msm::Affine<fp::Fp2> *sums,
+               const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    msm::sum_group(out, bases, sums, counts, offsets, list);
 }

@@ -7,7 +7,7 @@ mod host;
 use std::sync::OnceLock;
 
 use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
-use group::{Curve as _, Group as _, prime::PrimeCurveAffine as _};
+use group::{Curve as _, Group as _};
 use host::{Program, Random, Words};
 use num_bigint::BigUint;
 
@@ -191,28 +191,67 @@ fn multiple(n: i64) -> Scalar {
     if n < 0 { -size } else { size }
 }
 
+fn words1(point: &G1Affine) -> Words {
+    limbs([&point.as_ref().x.l, &point.as_ref().y.l])
+}
+
+fn words2(point: &G2Affine) -> Words {
+    let raw = point.as_ref();
+    limbs([&raw.x.fp[0].l, &raw.x.fp[1].l, &raw.y.fp[0].l, &raw.y.fp[1].l])
+}
+
+/// Six limbs for each element of the base field.
+fn elements_of(answer: &[u32]) -> Vec<[u64; 6]> {
+    let limb = |words: &[u32]| u64::from(words[0]) | u64::from(words[1]) << 32;
+    answer.chunks(N).map(|part| std::array::from_fn(|i| limb(&part[2 * i..]))).collect()
+}
+
+/// Asks for a sum of each pair by affine addition, and for multiples of both by extended coordinates.
+fn sums(field: &str, point: impl Fn(i64) -> Words) -> (Vec<Words>, Vec<(i64, Words)>) {
+    let (sum, extended) = (format!("{field}.sum"), format!("{field}.extended"));
+    let both = |a, b| [point(a), point(b)].concat();
+    let questions = PAIRS.map(|(a, b)| (sum.as_str(), both(a, b)));
+    let answers = ask(&questions);
+    let times = [(0, 1), (1, 0), (1, 1), (2, 1), (2, 2), (5, 3), (0, 0)];
+    let cases: Vec<_> = PAIRS.iter().flat_map(|pair| times.map(|times| (*pair, times))).collect();
+    let asked = cases.iter().map(|((a, b), (m, n))| {
+        (extended.as_str(), [both(*a, *b), vec![*m as u32, *n as u32]].concat())
+    });
+    let found = ask(&asked.collect::<Vec<_>>());
+    let expected = cases.iter().map(|((a, b), (m, n))| m * a + n * b);
+    (answers, expected.zip(found).collect())
+}
+
 #[test]
 fn points_of_g1_add_as_in_blstrs() {
-    let words = |point: &G1Affine| limbs([&point.as_ref().x.l, &point.as_ref().y.l]);
-    let point = |n| (G1Projective::generator() * multiple(n)).to_affine();
-    let questions =
-        PAIRS.map(|(a, b)| ("fp.sum", [words(&point(a)), words(&point(b))].concat()));
-    for ((a, b), answer) in PAIRS.iter().zip(ask(&questions)) {
-        assert_eq!(answer, words(&point(a + b)), "{a} + {b}");
+    let point = |n| G1Projective::generator() * multiple(n);
+    let (affine, extended) = sums("fp", |n| words1(&point(n).to_affine()));
+    for ((a, b), answer) in PAIRS.iter().zip(affine) {
+        assert_eq!(answer, words1(&point(a + b).to_affine()), "{a} + {b}");
     }
-    assert!(bool::from(point(0).is_identity()));
+    for (n, answer) in extended {
+        let mut found = G1Projective::identity();
+        let raw = found.as_mut();
+        let parts = elements_of(&answer);
+        (raw.x.l, raw.y.l, raw.z.l) = (parts[0], parts[1], parts[2]);
+        assert_eq!(found, point(n), "{n}");
+    }
 }
 
 #[test]
 fn points_of_g2_add_as_in_blstrs() {
-    let words = |point: &G2Affine| {
-        let raw = point.as_ref();
-        limbs([&raw.x.fp[0].l, &raw.x.fp[1].l, &raw.y.fp[0].l, &raw.y.fp[1].l])
-    };
-    let point = |n| (G2Projective::generator() * multiple(n)).to_affine();
-    let questions =
-        PAIRS.map(|(a, b)| ("fp2.sum", [words(&point(a)), words(&point(b))].concat()));
-    for ((a, b), answer) in PAIRS.iter().zip(ask(&questions)) {
-        assert_eq!(answer, words(&point(a + b)), "{a} + {b}");
+    let point = |n| G2Projective::generator() * multiple(n);
+    let (affine, extended) = sums("fp2", |n| words2(&point(n).to_affine()));
+    for ((a, b), answer) in PAIRS.iter().zip(affine) {
+        assert_eq!(answer, words2(&point(a + b).to_affine()), "{a} + {b}");
+    }
+    for (n, answer) in extended {
+        let mut found = G2Projective::identity();
+        let raw = found.as_mut();
+        let parts = elements_of(&answer);
+        for i in 0..2 {
+            (raw.x.fp[i].l, raw.y.fp[i].l, raw.z.fp[i].l) = (parts[i], parts[2 + i], parts[4 + i]);
+        }
+        assert_eq!(found, point(n), "{n}");
     }
 }
