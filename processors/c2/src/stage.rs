@@ -34,8 +34,7 @@ use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_porep::stacked::{PublicParams, StackedCompound};
 
 use crate::{
-    assignment::Assignment,
-    circuit::Circuit,
+    assignment::{Assignment, Variables},
     prove::{Blinding, Prover, assemble},
     resident::Resident,
     shape::{self, Shape},
@@ -70,14 +69,14 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
 ) -> Result<Vec<u8>, TaskError> {
     watch.report("reading", 0, 1, "steps");
     let phase1 = c2::read_phase1::<Tree>(params)?;
-    let Resident { circuit, key, prepared, provers, .. } = resident;
+    let Resident { variables, key, prepared, provers, .. } = resident;
     let public = shape::setup::<Tree>(params.proof)?;
     let partitions = Partitions {
         statement: vanilla::statement(&phase1)?,
         shape: Shape::of(&public),
         public,
         phase1: &phase1,
-        circuit,
+        variables,
         watch,
         steps: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
@@ -173,7 +172,7 @@ struct Partitions<'p, Tree: 'static + MerkleTreeTrait> {
     statement: Statement<Tree>,
     public: PublicParams<Tree>,
     shape: Shape,
-    circuit: &'p Circuit,
+    variables: &'p Variables,
     watch: &'p Watch<'p>,
     /// Done so far.
     steps: AtomicUsize,
@@ -193,8 +192,7 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
             comm_d: self.phase1.comm_d,
             comm_r: self.phase1.comm_r,
         };
-        let variables = &self.circuit.variables;
-        let assignment = witness::generate(&self.shape, variables, &public, &proofs)?;
+        let assignment = witness::generate(&self.shape, self.variables, &public, &proofs)?;
         self.step("witness");
         Ok(assignment)
     }

@@ -7,8 +7,6 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use bellperson::groth16::Proof;
 use blstrs::{Bls12, Scalar};
 use common::Book;
@@ -58,10 +56,10 @@ fn required() -> bool {
 }
 
 /// The circuit and its parameters, where they are.
-fn prepared(order: Order) -> Option<(Arc<Circuit>, Params)> {
+fn prepared(order: Order) -> Option<(Circuit, Params)> {
     let circuit = Circuit::extract(PROOF, &std::sync::atomic::AtomicBool::new(false)).unwrap();
     match kept::ensure(PROOF, &circuit, order, &Watch::nobody()) {
-        Ok((params, _)) => Some((Arc::new(circuit), params)),
+        Ok((params, _)) => Some((circuit, params)),
         Err(error) if error.known_code() == Some(Code::ParametersMissing) && !required() => {
             println!("skipped: {error}");
             None

@@ -53,7 +53,7 @@ const LOAD_BYTES: usize = 64 << 20;
 /// [`Kind::OutOfMemory`] when the parameters do not fit, what the disk and the driver say, and a stop.
 pub fn load(
     device: &Device,
-    circuit: &Arc<Circuit>,
+    circuit: &Circuit,
     params: &Params,
     watch: &Watch<'_>,
 ) -> Result<Box<dyn Prover>, TaskError> {
