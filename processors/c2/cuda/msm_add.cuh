@@ -20,7 +20,13 @@ namespace msm {
 using curve::Affine;
 
 constexpr int BLOCK = 128;
-constexpr uint32_t MAX_TURNS = 32;
+#ifndef MSM_BLOCKS
+#define MSM_BLOCKS 4
+#endif
+#ifndef MSM_TURNS
+#define MSM_TURNS 32
+#endif
+constexpr uint32_t MAX_TURNS = MSM_TURNS;
 
 template <class Field> FN Field load(const Field *from) {
     constexpr int PARTS = sizeof(Field) / sizeof(uint4);
@@ -61,12 +67,35 @@ template <class Field> struct Points {
     FN Affine<Field> point(uint32_t entry) const { return {x(entry), y(entry)}; }
 };
 
-// The denominator of a pair. The second coordinates are looked at only where the first do not decide.
-template <class Field> FN Field denominator_of(const Points<Field> &points, Pair pair) {
-    Field p = points.x(pair.first), q = points.x(pair.second);
-    if (!same(p, q) && !is_zero(p) && !is_zero(q)) return sub(q, p);
-    Affine<Field> first = {p, points.y(pair.first)}, second = {q, points.y(pair.second)};
-    return denominator(curve::way_of(first, second), first, second);
+// Has the caches fetch what a later turn will load.
+template <class T> FN void fetch_early(const T *from) {
+#ifdef __CUDA_ARCH__
+#pragma unroll
+    for (int byte = 0; byte < (int)sizeof(T); byte += 64) asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + byte));
+    asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + sizeof(T) - 1));
+#endif
+}
+
+// Whether the first coordinates alone tell that a sum is that of two different, finite points.
+template <class Field> FN bool is_plain(const Field &x1, const Field &x2) {
+    return !same(x1, x2) && !is_zero(x1) && !is_zero(x2);
+}
+
+// The denominator of a pair that is not plain.
+template <class Field> FN_CALL void rare_denominator(Field *to, const Points<Field> &points, Pair pair) {
+    Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
+    *to = denominator(curve::way_of(p, q), p, q);
+}
+
+// The sum of such a pair; divides `inverse` by its denominator's inverse.
+template <class Field>
+FN_CALL void rare_sum(Affine<Field> *to, Field *inverse, const Field &own, const Points<Field> &points, Pair pair) {
+    Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
+    curve::Way way = curve::way_of(p, q);
+    *inverse = mul(*inverse, denominator(way, p, q));
+    Affine<Field> s = sum_of(way, p, q, own);
+    store(&to->x, s.x);
+    store(&to->y, s.y);
 }
 
 // Inverts BLOCK elements, one a thread, none of them zero: tree[BLOCK + t] is thread t's.
@@ -112,8 +141,22 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         Field product = fp::one_of<Field>();
 #pragma unroll 1
         for (; i < end; i += BLOCK) {
+#ifdef MSM_PREFETCH
+            if (i + BLOCK < end) {
+                Pair later = pairs[i + BLOCK];
+                fetch_early(&points.at(later.first)->x);
+                fetch_early(&points.at(later.second)->x);
+            }
+#endif
             store(&sums[start + i].x, product);
-            product = mul(product, denominator_of(points, pairs[i]));
+            Pair pair = pairs[i];
+            Field x1 = points.x(pair.first), x2 = points.x(pair.second), own = sub(x2, x1);
+            if (!is_plain(x1, x2)) {
+                Field rare; // apart, so that `own` stays in registers
+                rare_denominator(&rare, points, pair);
+                own = rare;
+            }
+            product = mul(product, own);
         }
         tree[BLOCK + threadIdx.x] = product;
         invert_all(tree);
@@ -122,33 +165,64 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         while (i >= from + BLOCK) {
             i -= BLOCK;
             Pair pair = pairs[i];
-            Affine<Field> p = points.point(pair.first), q = points.point(pair.second);
-            curve::Way way = curve::way_of(p, q);
-            Field own = mul(inverse, load(&sums[start + i].x));
-            inverse = mul(inverse, denominator(way, p, q));
-            Affine<Field> s = sum_of(way, p, q, own);
-            store(&sums[start + i].x, s.x);
-            store(&sums[start + i].y, s.y);
+#ifdef MSM_PREFETCH
+            if (i >= from + BLOCK) {
+                Pair later = pairs[i - BLOCK];
+                fetch_early(points.at(later.first));
+                fetch_early(points.at(later.second));
+                fetch_early(&sums[start + i - BLOCK].x);
+            }
+#endif
+            Affine<Field> *to = sums + start + i;
+            Field own = mul(inverse, load(&to->x));
+            Field x1 = points.x(pair.first), x2 = points.x(pair.second);
+            if (!is_plain(x1, x2)) {
+                Field rare = inverse, rare_own = own;
+                rare_sum(to, &rare, rare_own, points, pair);
+                inverse = rare;
+                continue;
+            }
+            inverse = mul(inverse, sub(x2, x1));
+            Field y1 = points.y(pair.first);
+            Field slope = mul(sub(points.y(pair.second), y1), own);
+            Affine<Field> s = curve::on_line(slope, x1, y1, x2);
+            store(&to->x, s.x);
+            store(&to->y, s.y);
         }
         __syncthreads();
     }
 }
 
-// out[i] = the point that group i has come to, or infinity: see msm_lists.cuh.
+constexpr int SUM_BLOCK = 64;
+
+// out[group] = the sum of all entries of a group's list: see msm_lists.cuh. A block a group.
 template <class Field>
-FN void collect(Affine<Field> *out, const Affine<Field> *bases, Affine<Field> *sums, const uint32_t *finals,
-                uint64_t n) {
-    uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i >= n) return;
-    Affine<Field> p = curve::infinity<Field>();
-    if (finals[i] != NONE) p = Points<Field>{bases, sums}.point(finals[i]);
-    store(&out[i].x, p.x);
-    store(&out[i].y, p.y);
+FN void sum_group(curve::Jacobian<Field> *out, const Affine<Field> *bases, Affine<Field> *sums,
+                  const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    __shared__ curve::Extended<Field> tree[SUM_BLOCK];
+    int t = threadIdx.x;
+    uint64_t group = blockIdx.x, offset = offsets[group], count = counts[group];
+    Points<Field> points = {bases, sums};
+    curve::Extended<Field> sum = curve::extended_infinity<Field>();
+    for (uint64_t i = t; i < count; i += SUM_BLOCK) {
+        curve::Extended<Field> one = curve::extended(points.point(list[offset + i]));
+        curve::add_extended(&sum, &one);
+    }
+    tree[t] = sum;
+    for (int width = SUM_BLOCK / 2; width > 0; width /= 2) {
+        __syncthreads();
+        if (t < width) curve::add_extended(&tree[t], &tree[t + width]);
+    }
+    if (t != 0) return;
+    curve::Jacobian<Field> result = curve::jacobian(tree[0]);
+    store(&out[group].x, result.x);
+    store(&out[group].y, result.y);
+    store(&out[group].z, result.z);
 }
 
 } // namespace msm
 
-extern "C" __global__ void __launch_bounds__(msm::BLOCK, 4)
+extern "C" __global__ void __launch_bounds__(msm::BLOCK, MSM_BLOCKS)
     msm_add_g1(const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums, const msm::Pair *pairs,
                const uint32_t *totals, uint64_t level) {
     msm::add_pairs(bases, sums, pairs, totals, level);
@@ -160,12 +234,14 @@ extern "C" __global__ void __launch_bounds__(msm::BLOCK, 2)
     msm::add_pairs(bases, sums, pairs, totals, level);
 }
 
-extern "C" __global__ void msm_collect_g1(msm::Affine<fp::Fp> *out, const msm::Affine<fp::Fp> *bases,
-                                          msm::Affine<fp::Fp> *sums, const uint32_t *finals, uint64_t n) {
-    msm::collect(out, bases, sums, finals, n);
+extern "C" __global__ void __launch_bounds__(msm::SUM_BLOCK)
+    msm_sum_g1(curve::Jacobian<fp::Fp> *out, const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums,
+               const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    msm::sum_group(out, bases, sums, counts, offsets, list);
 }
 
-extern "C" __global__ void msm_collect_g2(msm::Affine<fp::Fp2> *out, const msm::Affine<fp::Fp2> *bases,
-                                          msm::Affine<fp::Fp2> *sums, const uint32_t *finals, uint64_t n) {
-    msm::collect(out, bases, sums, finals, n);
+extern "C" __global__ void __launch_bounds__(msm::SUM_BLOCK)
+    msm_sum_g2(curve::Jacobian<fp::Fp2> *out, const msm::Affine<fp::Fp2> *bases, msm::Affine<fp::Fp2> *sums,
+               const uint32_t *counts, const uint32_t *offsets, const uint32_t *list) {
+    msm::sum_group(out, bases, sums, counts, offsets, list);
 }

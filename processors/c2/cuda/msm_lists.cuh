@@ -168,14 +168,6 @@ extern "C" __global__ void __launch_bounds__(msm::LIST_BLOCK)
     }
 }
 
-// finals[i] = the entry that group i has come to, or NONE.
-extern "C" __global__ void __launch_bounds__(msm::LIST_BLOCK)
-    msm_finals(uint32_t *finals, const uint32_t *counts, const uint32_t *offsets, const uint32_t *even,
-               const uint32_t *odd, uint64_t n) {
-    uint64_t i = (uint64_t)blockIdx.x * msm::LIST_BLOCK + threadIdx.x;
-    if (i < n) finals[i] = msm::Groups{counts, offsets, {even, odd}}.final_entry(i);
-}
-
 // Appends the numbers from + i, for i below n, whose bit indices[i] is set to a list of *used entries (zero at
 // first), in any order.
 extern "C" __global__ void __launch_bounds__(msm::LIST_BLOCK)

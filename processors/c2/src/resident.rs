@@ -2,10 +2,7 @@
 
 //! What stays from task to task: the circuit of a sector size, its key, and its parameters on each device.
 
-use std::{
-    io,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{io, sync::atomic::AtomicBool};
 
 use bellperson::groth16::{PreparedVerifyingKey, VerifyingKey, prepare_verifying_key};
 use blstrs::Bls12;
@@ -14,6 +11,7 @@ use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
 use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
 use crate::{
+    assignment::Variables,
     circuit::Circuit,
     gpu,
     params::{Params, Section, kept},
@@ -26,8 +24,8 @@ pub struct Resident {
     proof: SealProof,
     /// Whether proofs convince the network.
     pub network: bool,
-    /// The constraints.
-    pub circuit: Arc<Circuit>,
+    /// How the circuit's variables are numbered. Its constraints are on the devices alone.
+    pub variables: Variables,
     /// The key, for making proofs.
     pub key: VerifyingKey<Bls12>,
     /// The key, for checking them.
@@ -52,7 +50,7 @@ impl Resident {
         devices: &[Device],
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
-        let circuit = Arc::new(circuit(proof, watch)?);
+        let circuit = circuit(proof, watch)?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report("loading parameters", 0, 1, "steps");
         let load = |device| gpu::prover::load(device, &circuit, &params, watch);
@@ -60,7 +58,7 @@ impl Resident {
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
         }
-        Self::with(proof, network, circuit, &params, provers)
+        Self::with(proof, network, circuit.variables, &params, provers)
     }
 
     /// The same with provers of any kind.
@@ -70,13 +68,13 @@ impl Resident {
     pub fn with(
         proof: SealProof,
         network: bool,
-        circuit: Arc<Circuit>,
+        variables: Variables,
         params: &Params,
         provers: Vec<Box<dyn Prover>>,
     ) -> Result<Self, TaskError> {
         let key = key(params)?;
         let prepared = prepare_verifying_key(&key);
-        Ok(Self { proof, network, circuit, key, prepared, provers })
+        Ok(Self { proof, network, variables, key, prepared, provers })
     }
 
     /// Of which sectors.

@@ -34,8 +34,7 @@ use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_porep::stacked::{PublicParams, StackedCompound};
 
 use crate::{
-    assignment::Assignment,
-    circuit::Circuit,
+    assignment::{Assignment, Variables},
     prove::{Blinding, Prover, assemble},
     resident::Resident,
     shape::{self, Shape},
@@ -69,15 +68,15 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     watch: &Watch<'_>,
 ) -> Result<Vec<u8>, TaskError> {
     watch.report("reading", 0, 1, "steps");
-    let phase1 = c2::read_phase1::<Tree>(params)?;
-    let Resident { circuit, key, prepared, provers, .. } = resident;
-    let public = shape::setup::<Tree>(params.proof)?;
+    let phase1 = watch.timed("reading", || c2::read_phase1::<Tree>(params))?;
+    let Resident { variables, key, prepared, provers, .. } = resident;
+    let public = watch.timed("set-up", || shape::setup::<Tree>(params.proof))?;
     let partitions = Partitions {
         statement: vanilla::statement(&phase1)?,
         shape: Shape::of(&public),
         public,
         phase1: &phase1,
-        circuit,
+        variables,
         watch,
         steps: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
@@ -86,7 +85,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     let proofs = Mutex::new(vec![None; n_partitions]);
     let (proved, checked) = thread::scope(|scope| {
         let checking = scope.spawn(|| {
-            let checked = vanilla::check(params, &phase1);
+            let checked = watch.timed("check", || vanilla::check(params, &phase1));
             partitions.is_over.fetch_or(checked.is_err(), Ordering::Relaxed);
             checked
         });
@@ -173,7 +172,7 @@ struct Partitions<'p, Tree: 'static + MerkleTreeTrait> {
     statement: Statement<Tree>,
     public: PublicParams<Tree>,
     shape: Shape,
-    circuit: &'p Circuit,
+    variables: &'p Variables,
     watch: &'p Watch<'p>,
     /// Done so far.
     steps: AtomicUsize,
@@ -193,8 +192,8 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
             comm_d: self.phase1.comm_d,
             comm_r: self.phase1.comm_r,
         };
-        let variables = &self.circuit.variables;
-        let assignment = witness::generate(&self.shape, variables, &public, &proofs)?;
+        let generate = || witness::generate(&self.shape, self.variables, &public, &proofs);
+        let assignment = self.watch.timed("witness", generate)?;
         self.step("witness");
         Ok(assignment)
     }
@@ -216,9 +215,10 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
     ) -> Result<Proof<Bls12>, TaskError> {
         for _ in 0..=REPEATS {
             self.go_on()?;
-            let proof = assemble(&prover.sums(assignment, self.watch)?)?;
+            let sums = self.watch.timed("sums", || prover.sums(assignment, self.watch))?;
+            let proof = self.watch.timed("assembly", || assemble(&sums))?;
             self.step("proving");
-            if verifies(&proof) {
+            if self.watch.timed("verification", || verifies(&proof)) {
                 self.step("verification");
                 return Ok(proof);
             }

@@ -2,8 +2,11 @@
 
 //! A running task, as those who compute see it: progress one way, a stop the other.
 
+use std::time::Instant;
+
 use sealpipe_protocol::{
     TaskError,
+    method::LogLevel,
     serve::{Progress, TaskContext},
 };
 
@@ -30,6 +33,17 @@ impl<'t> Watch<'t> {
     /// The error to end with.
     pub fn check(&self) -> Result<(), TaskError> {
         self.task.map_or(Ok(()), TaskContext::check_stop)
+    }
+
+    /// Does some work and notes in the task's log how long it took.
+    pub fn timed<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let value = work();
+        if let Some(task) = self.task {
+            let ms = began.elapsed().as_secs_f64() * 1e3;
+            task.log(LogLevel::Debug, format!("{what}: {ms:.1} ms"));
+        }
+        value
     }
 
     /// Reports how far the task is.

@@ -7,7 +7,7 @@ mod common;
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use bellperson::{
-    Circuit as _, ConstraintSystem, SynthesisError,
+    ConstraintSystem, SynthesisError,
     groth16::{self, Parameters},
 };
 use blstrs::{Bls12, Scalar};
@@ -17,6 +17,7 @@ use rand_core::SeedableRng as _;
 use rand_xorshift::XorShiftRng;
 use sealpipe_c2::{
     circuit::{Circuit, straight::Straight},
+    gpu,
     params::{Section, convert::Order, kept::Kept},
     prove::{Blinding, Prover as _, assemble},
     watch::Watch,
@@ -34,12 +35,7 @@ const N_BITS: usize = 40;
 
 impl bellperson::Circuit<Scalar> for Bits {
     fn synthesize<CS: ConstraintSystem<Scalar>>(self, cs: &mut CS) -> Result<(), SynthesisError> {
-        let missing = SynthesisError::AssignmentMissing;
-        let number = self.number.ok_or(missing);
-        let value = || match &number {
-            Ok(number) => Ok(*number),
-            Err(_) => Err(SynthesisError::AssignmentMissing),
-        };
+        let value = || self.number.ok_or(SynthesisError::AssignmentMissing);
         let public = cs.alloc_input(|| "public", || Ok(Scalar::from(value()?).square()))?;
         let whole = cs.alloc(|| "whole", || Ok(Scalar::from(value()?)))?;
         let mut bits = Vec::new();
@@ -89,9 +85,8 @@ fn proofs_are_bellpersons_bit_for_bit() {
     let (path, bellpersons) = make(dir.path());
     let circuit = circuit();
     assert!(circuit.variables.n_bits() as usize >= N_BITS, "{:?}", circuit.variables);
-    let params = Kept::beside(&path, None)
-        .ensure(&circuit, Order::NATURAL, &Watch::nobody())
-        .unwrap();
+    let order = gpu::ORDER;
+    let params = Kept::beside(&path, None).ensure(&circuit, order, &Watch::nobody()).unwrap();
     let mut rng = XorShiftRng::from_seed([9; 16]);
     let key = groth16::prepare_verifying_key(&bellpersons.vk);
     for number in [0, 1, 0x5a_1234_5678, (1 << N_BITS) - 1] {
@@ -102,7 +97,7 @@ fn proofs_are_bellpersons_bit_for_bit() {
                 .unwrap();
         let straight = Straight::of(with_values).unwrap();
         let assignment = straight.assignment(&circuit.variables).unwrap();
-        let mut book = Book { circuit: &circuit, params: &params };
+        let mut book = Book { circuit: &circuit, params: &params, order };
         let sums = book.sums(&assignment, &Watch::nobody()).unwrap();
         let proof = assemble(&bellpersons.vk, &sums, blinding).unwrap();
         assert!(proof == expected, "{number}");

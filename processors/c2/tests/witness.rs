@@ -8,9 +8,10 @@ use std::{
     fs::{self, File},
     ops::Range,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
+use bincode::Options;
 use blstrs::Scalar;
 use ff::PrimeField;
 use filecoin_proofs::{
@@ -18,21 +19,24 @@ use filecoin_proofs::{
     SectorShapeSub2, SectorShapeSub8, SectorShapeTop2, parameters::public_params,
 };
 use generic_array::typenum::{U0, U4, U8};
+use rand_core::{RngCore, SeedableRng};
+use rand_xorshift::XorShiftRng;
 use sealpipe_c2::{
-    assignment::Assignment,
-    circuit::{Circuit, straight::Straight},
+    assignment::{Assignment, Variables},
+    circuit::{self, Circuit, straight::Straight},
     shape::{self, Shape},
     witness::{self, Public, vanilla},
 };
-use sealpipe_protocol::stage::proof::SealProof;
+use sealpipe_protocol::{Code, stage::proof::SealProof};
 use sector::Vanilla;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use storage_proofs_core::{
     api_version::ApiVersion,
     compound_proof::CompoundProof,
     merkle::{DiskTree, MerkleTreeTrait},
 };
-use storage_proofs_porep::stacked::{PublicInputs, StackedCompound, Tau};
+use storage_proofs_porep::stacked::{Proof, PublicInputs, StackedCompound, Tau};
 
 const SMALL: SealProof = SealProof::StackedDrg2KiBV1_1;
 
@@ -163,6 +167,18 @@ fn random_sectors_are_proved_in_every_variable() {
 }
 
 #[test]
+#[ignore = "takes minutes"]
+fn a_hundred_random_sectors_are_proved_in_every_variable() {
+    check_shape::<SectorShapeBase>(64, 2, 2, 100..200);
+}
+
+#[test]
+#[ignore = "takes minutes, as labels of that many nodes do"]
+fn sectors_of_8mib_are_proved_in_every_variable() {
+    check_shape::<SectorShapeBase>(1 << 18, 2, 2, 50..51);
+}
+
+#[test]
 fn trees_of_trees_are_proved_in_every_variable() {
     check_shape::<SectorShapeSub2>(128, 2, 1, 10..11);
     check_shape::<SectorShapeTop2>(1024, 2, 1, 12..13);
@@ -174,4 +190,97 @@ fn trees_of_trees_are_proved_in_every_variable() {
 fn the_networks_shape_is_proved_in_every_variable() {
     // 32GiB's: 8-8-0 trees and eleven layers, in a sector of 512 nodes.
     check_shape::<SectorShapeSub8>(512, 11, 1, 20..21);
+}
+
+/// Vanilla proofs in their bincode, which has no redundancy: any bit may be any part of them.
+fn with_flipped_bit(proofs: &[Proof<SectorShapeBase, DefaultPieceHasher>], bit: usize) -> Vec<u8> {
+    let mut bytes = bincode::serialize(proofs).unwrap();
+    let bit = bit % (8 * bytes.len());
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    bytes
+}
+
+/// With a bound on lengths, for a flipped bit of one makes it huge.
+fn deserialize<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let n_max = 2 * bytes.len() as u64;
+    bincode::options().with_fixint_encoding().with_limit(n_max).deserialize(bytes).ok()
+}
+
+#[test]
+fn false_vanilla_proofs_are_refused_or_violate_the_constraints_as_the_circuits_own_do() {
+    let params = sector::setup::<SectorShapeBase>(64, 2, 2);
+    let circuit = Circuit::from_blank(shape::blank(&params), &AtomicBool::new(false)).unwrap();
+    let shape = Shape::of(&params);
+    let vanilla = Vanilla::<SectorShapeBase>::random(&params, 64, 30);
+    let mut rng = XorShiftRng::seed_from_u64(31);
+    let (mut n_refused, mut n_compared) = (0, 0);
+    for _ in 0..400 {
+        let bytes = with_flipped_bit(&vanilla.proofs, rng.next_u32() as usize);
+        let Some(proofs) = deserialize::<Vec<vanilla::Proof>>(&bytes) else { continue };
+        let made = witness::generate(&shape, &circuit.variables, &vanilla.public(), &proofs);
+        let Ok(made) = made else {
+            n_refused += 1;
+            continue;
+        };
+        // The circuit's own takes seconds.
+        if n_compared < 4 {
+            n_compared += 1;
+            let proofs = deserialize(&bytes).unwrap();
+            let own = Vanilla { inputs: vanilla.inputs.clone(), proofs }.own(&params);
+            check_same(&made, &own.assignment(&circuit.variables).unwrap(), "a flipped bit");
+            let is_used = own.aux != vanilla.own(&params).aux;
+            assert_eq!(own.first_violated().is_some(), is_used);
+        }
+    }
+    assert!(n_refused > 0 && n_compared == 4, "{n_refused} refused, {n_compared} compared");
+}
+
+#[test]
+fn a_witness_for_another_circuit_is_refused() {
+    let params = sector::setup::<SectorShapeBase>(64, 2, 1);
+    let mut circuit = Circuit::from_blank(shape::blank(&params), &AtomicBool::new(false)).unwrap();
+    let shape = Shape::of(&params);
+    let vanilla = Vanilla::<SectorShapeBase>::random(&params, 64, 40);
+    let (public, proofs) = (vanilla.public(), vanilla.ours());
+    let generate = |shape: &Shape, variables: &Variables, proofs: &[vanilla::Proof]| {
+        witness::generate(shape, variables, &public, proofs)
+    };
+    generate(&shape, &circuit.variables, &proofs).unwrap();
+    generate(&shape, &circuit.variables, &[]).unwrap_err();
+    for changed in [
+        Shape { n_layers: 11, ..shape.clone() },
+        Shape { n_nodes: 128, ..shape.clone() },
+        Shape { arities: vec![8; 3], ..shape.clone() },
+    ] {
+        generate(&changed, &circuit.variables, &proofs).unwrap_err();
+    }
+    // A bit taken for a full-size variable, and the other way round.
+    let full = circuit.variables.full.clone();
+    for i in [0, full.len() / 2, full.len() - 1] {
+        circuit.variables.full = full.clone();
+        circuit.variables.full[i] ^= 1;
+        if circuit.variables.full.is_sorted_by(|a, b| a < b) {
+            generate(&shape, &circuit.variables, &proofs).unwrap_err();
+        }
+    }
+}
+
+#[test]
+fn a_circuit_is_extracted_once_and_again_when_its_file_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let cancel = AtomicBool::new(false);
+    let extracted = Circuit::of(SMALL, dir.path(), &cancel).unwrap();
+    // Nothing can be extracted any more.
+    cancel.store(true, Ordering::Relaxed);
+    assert!(Circuit::of(SMALL, dir.path(), &cancel).unwrap() == extracted);
+    let path = circuit::path(SMALL, dir.path()).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = Circuit::of(SMALL, dir.path(), &cancel).unwrap_err();
+    assert_eq!(error.known_code(), Some(Code::Cancelled));
+    cancel.store(false, Ordering::Relaxed);
+    assert!(Circuit::of(SMALL, dir.path(), &cancel).unwrap() == extracted);
+    assert!(Circuit::load(SMALL, dir.path()).unwrap() == Some(extracted));
 }

@@ -12,6 +12,13 @@
 #pragma once
 #include "word.cuh"
 
+// Called, not inlined: for what few threads do, so that it takes no registers from all.
+#ifdef __CUDACC__
+#define FN_CALL inline __device__ __noinline__
+#else
+#define FN_CALL inline
+#endif
+
 namespace fp {
 
 using namespace word;

@@ -112,7 +112,7 @@ FN Fp combined_mod(const Fp &u, const Fp &v, const Row &row) {
 }
 
 // R^2 / a: the inverse of a / R in Montgomery form. Zero for zero.
-FN Fp inverse(const Fp &element) {
+FN_CALL Fp inverse(const Fp &element) {
     const Fp r3 = {{0xd94ca1e0u, 0xed48ac6bu, 0x03a7adf8u, 0x315f831eu, 0x615e29ddu, 0x9a53352au,
                     0x921e1761u, 0x34c04e5eu, 0x65724728u, 0x2512d435u, 0x91755d4du, 0x0aa63460u}};
     // a = element u and b = element v mod p throughout.
@@ -125,16 +125,17 @@ FN Fp inverse(const Fp &element) {
         Row row0 = {1, 0}, row1 = {0, 1};
 #pragma unroll 1
         for (int i = 0; i < INNER; i++) {
-            if (x & 1) {
-                if (x < y) {
-                    uint64_t z = x;
-                    x = y, y = z;
-                    Row row = row0;
-                    row0 = row1, row1 = row;
-                }
-                x -= y;
-                row0.f -= row1.f, row0.g -= row1.g;
-            }
+            // Without branches: what an odd x takes off, after the exchange that makes x the larger.
+            bool is_odd = x & 1, is_swapped = is_odd && x < y;
+            uint64_t smaller = is_swapped ? x : y;
+            x = is_swapped ? y : x;
+            y = smaller;
+            Row row = is_swapped ? row0 : row1;
+            row0 = is_swapped ? row1 : row0;
+            row1 = row;
+            x -= is_odd ? y : 0;
+            row0.f -= is_odd ? row1.f : 0;
+            row0.g -= is_odd ? row1.g : 0;
             x >>= 1;
             row1.f += row1.f, row1.g += row1.g;
         }

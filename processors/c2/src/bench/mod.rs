@@ -84,7 +84,10 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         // Without the process' own check: this one is another's.
         let valid = sector.verify(&proof)?;
         // The first takes the device into use and loads, or converts, the parameters.
-        tell(&json!({ "bench": "c2", "sector": i, "ms": took, "valid": valid, "first": i == 0 }));
+        tell(&json!({
+            "bench": "c2", "sector": i, "ms": took, "valid": valid, "first": i == 0,
+            "phases": processor.log,
+        }));
         if !valid {
             let text = format!("the proof of sector {i} does not verify");
             return Err(TaskError::new(Code::VerificationFailed, text));

@@ -20,6 +20,8 @@ pub struct Processor {
     next: u64,
     /// What it offers.
     pub offer: Value,
+    /// What it wrote into its log since the last request.
+    pub log: Vec<String>,
 }
 
 fn failed(what: impl std::fmt::Display) -> TaskError {
@@ -44,7 +46,7 @@ impl Processor {
             return Err(failed("no pipes"));
         };
         let stdout = BufReader::new(stdout);
-        let mut started = Self { child, stdin, stdout, next: 0, offer: Value::Null };
+        let mut started = Self { child, stdin, stdout, next: 0, offer: Value::Null, log: vec![] };
         let hello = json!({
             "protocolVersions": ["1.0"],
             "worker": { "name": "bench", "version": env!("CARGO_PKG_VERSION") },
@@ -72,6 +74,7 @@ impl Processor {
 
     fn ask(&mut self, method: &str, params: &Value) -> Result<Value, TaskError> {
         self.next += 1;
+        self.log.clear();
         let request =
             json!({ "jsonrpc": "2.0", "id": self.next, "method": method, "params": params });
         writeln!(self.stdin, "{request}").map_err(failed)?;
@@ -82,6 +85,9 @@ impl Processor {
                 return Err(failed("it ended"));
             }
             let frame: Value = serde_json::from_str(&line).map_err(failed)?;
+            if frame["method"] == "log/message" {
+                self.log.extend(frame["params"]["message"].as_str().map(str::to_owned));
+            }
             if frame["id"] != self.next {
                 continue;
             }

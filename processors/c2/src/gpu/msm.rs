@@ -202,12 +202,11 @@ impl Msm {
         self.regroup(&pass, ROWS_AND_COLUMNS, shape, (&buckets, &lines))?;
         self.reduce(&mut pass, &lines, (1 << shape[0], 2 * n_full))?;
         self.regroup(&pass, BITS, shape, (&lines, &weights))?;
-        self.reduce(&mut pass, &weights, (1 << shape[0], weights.n_entries))?;
         let of_windows = range.flat_map(|w| {
             let from = w as u32 * windows.width;
             windows.weights().map(move |weight| from + weight)
         });
-        self.collect(&pass, &weights, of_windows.collect(), results)
+        self.sum(&pass, &weights, of_windows.collect(), results)
     }
 
     /// The sum of those of n `bases` whose bit is set: `bases[i]` if bit `indices[i]` of `bits` is. Indices are
@@ -232,9 +231,8 @@ impl Msm {
             let layout = Layout::of_sum(n, C::POINT_BYTES as u64);
             let mut pass = Pass::<C>::new(&layout, workspace.at, bases);
             pass.clear(&mut self.stream)?;
-            let stages = &layout.stages;
-            let (Some(runs), Some(last)) = (stages.first(), stages.last()) else {
-                return Err(GpuError::new(Kind::Defect, "a sum has a stage"));
+            let [runs, last] = &layout.stages[..] else {
+                return Err(GpuError::new(Kind::Defect, "a sum has two stages"));
             };
             let list = pass.words(runs.lists[0], runs.n_entries)?;
             let indices = indices.range(4 * first, 4 * n)?;
@@ -244,11 +242,8 @@ impl Msm {
             let arguments = [counts, offsets, pass.used(0)?, runs.n.into()];
             self.kernels.cut(&mut self.stream, runs.n, arguments)?;
             self.reduce(&mut pass, runs, (RUN, n))?;
-            for (before, next) in stages.iter().zip(&stages[1..]) {
-                self.regroup(&pass, RUNS, [0, 0], (before, next))?;
-                self.reduce(&mut pass, next, (RUN, before.n))?;
-            }
-            self.collect(&pass, last, vec![0], &mut results)?;
+            self.regroup(&pass, RUNS, [0, 0], (runs, last))?;
+            self.sum(&pass, last, vec![0; last.n as usize], &mut results)?;
         }
         self.finish::<C>(&results)
     }
@@ -317,8 +312,8 @@ impl Msm {
         self.kernels.regroup(&mut self.stream, next.n, arguments)
     }
 
-    /// Has the points of a stage come back.
-    fn collect<C: Curve>(
+    /// Has the sums of a stage's groups come back.
+    fn sum<C: Curve>(
         &mut self,
         pass: &Pass<'_, C>,
         stage: &Stage,
@@ -327,17 +322,14 @@ impl Msm {
     ) -> Result<()> {
         let n = stage.n;
         let [counts, offsets] = pass.groups(stage)?;
-        let [even, odd] = stage.lists.map(|at| pass.words(at, stage.n_entries));
-        let finals = pass.words(pass.layout.finals, n)?;
-        let arguments = [finals, counts, offsets, even?, odd?, n.into()];
-        self.kernels.finals(&mut self.stream, n, arguments)?;
-        let bytes = n as usize * C::POINT_BYTES;
-        let points = pass.range(pass.layout.points, bytes as u64)?;
+        let list = pass.words(stage.lists[0], stage.n_entries)?;
+        let bytes = n as usize * C::SUM_BYTES;
+        let out = pass.range(pass.layout.results, bytes as u64)?;
         let sums = pass.range(pass.layout.sums, C::POINT_BYTES as u64)?;
         let (kernels, _) = self.of::<C>();
-        kernels.collect(&mut self.stream, n, [points, pass.bases, sums, finals, n.into()])?;
-        let to = results.weights.len() * C::POINT_BYTES;
-        let from = pass.workspace.offset + pass.layout.points;
+        kernels.sum(&mut self.stream, n, [out, pass.bases, sums, counts, offsets, list])?;
+        let to = results.weights.len() * C::SUM_BYTES;
+        let from = pass.workspace.offset + pass.layout.results;
         self.stream.download((0, to), (pass.workspace.memory, from), bytes)?;
         results.weights.extend(weights);
         Ok(())
@@ -349,8 +341,8 @@ impl Msm {
         let bytes = memory.first().map_or(&[][..], HostMemory::as_slice);
         let top = results.weights.iter().max().map_or(0, |top| *top as usize + 1);
         let mut by_weight = vec![C::Point::identity(); top];
-        for (weight, point) in results.weights.iter().zip(bytes.chunks_exact(C::POINT_BYTES)) {
-            by_weight[*weight as usize] += &C::read(point);
+        for (weight, point) in results.weights.iter().zip(bytes.chunks_exact(C::SUM_BYTES)) {
+            by_weight[*weight as usize] += C::read_sum(point);
         }
         let sum = by_weight.iter().rev().fold(C::Point::identity(), |sum, one| sum.double() + one);
         for memory in memory {

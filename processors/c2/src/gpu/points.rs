@@ -3,22 +3,20 @@
 //! Points of G1 and G2 as a device holds them: affine coordinates in Montgomery form, least significant
 //! limb first, 96 bytes for G1 (x, y) and 192 for G2 (x.c0, x.c1, y.c0, y.c1); all zeros for infinity.
 
-use std::ops::AddAssign;
-
 use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective};
+use group::Group;
 
 /// G1 or G2.
 pub trait Curve: Copy + Send + Sync + 'static {
     /// Its points on the host.
     type Affine: Copy + Into<Self::Point> + Send + Sync;
     /// Sums of them.
-    type Point: group::Group<Scalar = blstrs::Scalar>
-        + for<'a> AddAssign<&'a Self::Affine>
-        + Send
-        + Sync;
+    type Point: Group<Scalar = blstrs::Scalar> + Send + Sync;
 
     /// Bytes of a point on the device.
     const POINT_BYTES: usize;
+    /// Bytes of a sum in Jacobian coordinates.
+    const SUM_BYTES: usize = Self::POINT_BYTES / 2 * 3;
     /// `g1` or `g2`, as kernels are called.
     const NAME: &'static str;
 
@@ -27,6 +25,9 @@ pub trait Curve: Copy + Send + Sync + 'static {
 
     /// The point in so many bytes from the device.
     fn read(from: &[u8]) -> Self::Affine;
+
+    /// The sum in [`SUM_BYTES`](Self::SUM_BYTES) from the device: `(x, y, z)` for `(x / z^2, y / z^3)`.
+    fn read_sum(from: &[u8]) -> Self::Point;
 }
 
 /// The group over the base field.
@@ -66,6 +67,14 @@ impl Curve for G1 {
         (raw.x.l, raw.y.l) = (read_limbs(from, 0), read_limbs(from, 1));
         point
     }
+
+    fn read_sum(from: &[u8]) -> G1Projective {
+        let mut point = G1Projective::identity();
+        let raw = point.as_mut();
+        (raw.x.l, raw.y.l) = (read_limbs(from, 0), read_limbs(from, 1));
+        raw.z.l = read_limbs(from, 2);
+        point
+    }
 }
 
 impl Curve for G2 {
@@ -88,11 +97,21 @@ impl Curve for G2 {
         }
         point
     }
+
+    fn read_sum(from: &[u8]) -> G2Projective {
+        let mut point = G2Projective::identity();
+        let raw = point.as_mut();
+        for i in 0..2 {
+            (raw.x.fp[i].l, raw.y.fp[i].l) = (read_limbs(from, i), read_limbs(from, 2 + i));
+            raw.z.fp[i].l = read_limbs(from, 4 + i);
+        }
+        point
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use group::{Group as _, prime::PrimeCurveAffine as _};
+    use group::prime::PrimeCurveAffine as _;
 
     use super::*;
 

@@ -53,7 +53,7 @@ const LOAD_BYTES: usize = 64 << 20;
 /// [`Kind::OutOfMemory`] when the parameters do not fit, what the disk and the driver say, and a stop.
 pub fn load(
     device: &Device,
-    circuit: &Arc<Circuit>,
+    circuit: &Circuit,
     params: &Params,
     watch: &Watch<'_>,
 ) -> Result<Box<dyn Prover>, TaskError> {
@@ -177,24 +177,28 @@ impl OnDevice {
 
 impl Parts {
     /// The sum over the quotient's coefficients.
-    fn h(&self) -> Result<G1Projective, GpuError> {
-        let [a, b, c] = &self.row_values;
-        let witness = &self.witness;
-        {
-            let mut stream = lock(&self.quotient_stream);
-            let n_values = witness.values.n_bytes() / SCALAR_BYTES;
-            let z = Columns { values: &witness.values, n_values, bits: &witness.bits };
-            let n_rows = self.quotient.n_rows() as usize;
-            for (values, matrix) in self.row_values.iter().zip(&self.matrices) {
-                let matrix = (matrix, &self.coefficients);
-                self.rows.multiply(&mut stream, (values, n_rows), matrix, z)?;
-            }
-            self.quotient.run(&mut stream, a, b, c)?;
-            stream.finish()?;
-        }
+    fn h(&self, watch: &Watch<'_>) -> Result<G1Projective, GpuError> {
+        watch.timed("quotient", || self.quotient())?;
         // The last coefficient is zero and has no point.
         let n = self.sections.n(Section::H) - 1;
-        lock(&self.lanes[0]).multiply::<G1>(self.sections.at(Section::H), at(a), n)
+        let (points, scalars) = (self.sections.at(Section::H), at(&self.row_values[0]));
+        lock(&self.lanes[0]).multiply::<G1>(points, scalars, n)
+    }
+
+    /// Leaves the quotient's coefficients in the place of A's rows.
+    fn quotient(&self) -> Result<(), GpuError> {
+        let [a, b, c] = &self.row_values;
+        let witness = &self.witness;
+        let mut stream = lock(&self.quotient_stream);
+        let n_values = witness.values.n_bytes() / SCALAR_BYTES;
+        let z = Columns { values: &witness.values, n_values, bits: &witness.bits };
+        let n_rows = self.quotient.n_rows() as usize;
+        for (values, matrix) in self.row_values.iter().zip(&self.matrices) {
+            let matrix = (matrix, &self.coefficients);
+            self.rows.multiply(&mut stream, (values, n_rows), matrix, z)?;
+        }
+        self.quotient.run(&mut stream, a, b, c)?;
+        stream.finish()
     }
 
     /// The sum of a query: of its values and of its bits.
@@ -240,12 +244,14 @@ impl Prover for OnDevice {
     }
 
     fn sums(&mut self, assignment: &Assignment, watch: &Watch<'_>) -> Result<Sums, TaskError> {
-        self.upload(assignment)?;
+        watch.timed("upload", || self.upload(assignment))?;
         watch.check()?;
         let this = &self.parts;
         thread::scope(|scope| {
-            let (h, l) = (scope.spawn(|| this.h()), scope.spawn(|| this.l()));
-            let (a_and_b, b_g2) = (scope.spawn(|| this.a_and_b()), scope.spawn(|| this.b_g2()));
+            let h = scope.spawn(|| watch.timed("h", || this.h(watch)));
+            let l = scope.spawn(|| watch.timed("l", || this.l()));
+            let a_and_b = scope.spawn(|| watch.timed("a and b_g1", || this.a_and_b()));
+            let b_g2 = scope.spawn(|| watch.timed("b_g2", || this.b_g2()));
             // All are waited for, whatever the first of them says.
             let (h, l, a_and_b, b_g2) = (joined(h), joined(l), joined(a_and_b), joined(b_g2));
             let (a, b_g1) = a_and_b?;

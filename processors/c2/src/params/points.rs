@@ -9,6 +9,8 @@
 //! unless it falls where exactly its opposite waits. So a round overlooks any number of bad points with a
 //! probability of at most one in [`N_SUMS`].
 
+use std::ops::AddAssign;
+
 use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective};
 use group::{Group as _, prime::PrimeCurveAffine as _};
 
@@ -23,7 +25,7 @@ const N_ROUNDS: usize = 5;
 /// A point of bellperson's file.
 pub trait Point: Copy + Send + Sync {
     /// Its group, on the device.
-    type Group: Curve<Affine = Self>;
+    type Group: Curve<Affine = Self, Point: for<'a> AddAssign<&'a Self>>;
 
     /// A point on the curve from bellperson's bytes, as many as the device's; nothing when they are none, or
     /// the point at infinity.

@@ -10,7 +10,7 @@ use blstrs::Scalar;
 use ff::PrimeField;
 use filecoin_hashers::Hasher;
 use sealpipe_protocol::{Class, Code, TaskError};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_porep::stacked;
 
@@ -18,7 +18,7 @@ use storage_proofs_porep::stacked;
 pub type Node = [u8; 32];
 
 /// The vanilla proof of one challenge.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Proof {
     /// The challenged node in the tree over the data.
     pub comm_d_proofs: MerkleProof,
@@ -33,7 +33,7 @@ pub struct Proof {
 }
 
 /// The columns of a challenged node and of its parents.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Columns {
     /// The challenged node's.
     pub c_x: ColumnProof,
@@ -44,7 +44,7 @@ pub struct Columns {
 }
 
 /// A column and where its hash is in the tree over the columns.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ColumnProof {
     /// The labels.
     pub column: Column,
@@ -53,7 +53,7 @@ pub struct ColumnProof {
 }
 
 /// A node's labels in all layers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Column {
     /// Which node.
     pub index: u32,
@@ -63,7 +63,7 @@ pub struct Column {
 }
 
 /// What a label is made of.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Labeling {
     /// The parents' labels, with their repetitions.
     pub parents: Vec<Node>,
@@ -74,13 +74,13 @@ pub struct Labeling {
 }
 
 /// Where a node is in a tree.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct MerkleProof {
     data: Path,
 }
 
 /// By how many arities the tree has.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[expect(missing_docs, reason = "the names are the fields' meaning")]
 pub enum Path {
     Single { root: Node, leaf: Node, path: Levels },
@@ -89,13 +89,13 @@ pub enum Path {
 }
 
 /// Levels of one arity, leaves first.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Levels {
     path: Vec<Level>,
 }
 
 /// The other children of a node's parent.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Level {
     /// They, in order.
     pub hashes: Vec<Node>,
@@ -122,6 +122,19 @@ impl Proof {
 impl From<Vec<Level>> for Levels {
     fn from(path: Vec<Level>) -> Self {
         Levels { path }
+    }
+}
+
+impl Column {
+    /// The column of a node.
+    pub fn new(index: u32, rows: Vec<Node>) -> Self {
+        Column { index, rows, _h: PhantomData }
+    }
+}
+
+impl From<Path> for MerkleProof {
+    fn from(data: Path) -> Self {
+        MerkleProof { data }
     }
 }
 

@@ -6,11 +6,12 @@ use bellperson::domain::EvaluationDomain;
 use blst::{blst_fp, blst_fp2, blst_p1_affine, blst_p2_affine};
 use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
 use ec_gpu_gen::threadpool::Worker;
+use ff::Field as _;
 use group::{Group as _, prime::PrimeCurveAffine as _};
 use sealpipe_c2::{
     assignment::Assignment,
     circuit::{Circuit, Matrix},
-    params::{Params, Section},
+    params::{Params, Section, convert::Order},
     prove::{Prover, Sums},
     watch::Watch,
 };
@@ -20,6 +21,8 @@ use sealpipe_protocol::TaskError;
 pub struct Book<'a> {
     pub circuit: &'a Circuit,
     pub params: &'a Params,
+    /// That of the parameters' points over the quotient.
+    pub order: Order,
 }
 
 impl Prover for Book<'_> {
@@ -65,7 +68,7 @@ impl Book<'_> {
         bytes
     }
 
-    /// All coefficients of the quotient, the last of which is zero.
+    /// All coefficients of the quotient, the last of which is zero, in the parameters' order.
     fn quotient(&self, assignment: &Assignment) -> Vec<Scalar> {
         let worker = Worker::new();
         let domain = |matrix: &Matrix| {
@@ -81,7 +84,13 @@ impl Book<'_> {
         a.sub_assign(&worker, &domain(&self.circuit.c));
         a.divide_by_z_on_coset(&worker);
         a.icoset_fft(&worker, &mut None).unwrap();
-        a.into_coeffs()
+        let coefficients = a.into_coeffs();
+        let mut ordered = vec![Scalar::ZERO; coefficients.len()];
+        let lg = ordered.len().ilog2();
+        for (i, coefficient) in (0..).zip(coefficients) {
+            ordered[(self.order.position)(lg, i) as usize] = coefficient;
+        }
+        ordered
     }
 
     fn g1(&self, section: Section, scalars: &[Scalar]) -> G1Projective {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use blstrs::Scalar;
-use ff::{Field as _, PrimeField as _};
+use ff::Field as _;
 use group::{Curve as _, Group};
 use sealpipe_gpu::{
     GpuError,
@@ -106,6 +106,22 @@ where
     lgs.iter().try_for_each(|lg| measure::<C>(&mut msm, &inputs, &numbers, 1 << lg))
 }
 
+/// The sum of `(7 + 5 (i mod n_table)) numbers[i]`, by places: each is below 2^(64 + 20 + 25).
+fn logarithm(numbers: &[u8], n_table: usize) -> Scalar {
+    let mut places = [0_u128; SCALAR_BYTES / 8];
+    let (numbers, _) = numbers.as_chunks::<SCALAR_BYTES>();
+    for (i, number) in numbers.iter().enumerate() {
+        let (limbs, _) = number.as_chunks::<8>();
+        for (place, limb) in places.iter_mut().zip(limbs) {
+            *place += u128::from(u64::from_le_bytes(*limb)) * (7 + 5 * (i % n_table)) as u128;
+        }
+    }
+    let shift = Scalar::from(1 << 32).square();
+    places.iter().rev().fold(Scalar::ZERO, |sum, place| {
+        sum * shift + Scalar::from((place >> 64) as u64) * shift + Scalar::from(*place as u64)
+    })
+}
+
 struct Inputs<'m> {
     bases: &'m DeviceMemory,
     scalars: &'m DeviceMemory,
@@ -124,12 +140,7 @@ fn measure<C: Curve>(msm: &mut Msm, inputs: &Inputs<'_>, numbers: &[u8], n: usiz
         found = msm.multiply::<C>(at(inputs.bases), at(inputs.scalars), n as u64, workspace)?;
         ms.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    let mut logarithm = Scalar::ZERO;
-    let (numbers, _) = numbers.as_chunks::<SCALAR_BYTES>();
-    for (i, number) in numbers[..n].iter().enumerate() {
-        let scalar = Option::from(Scalar::from_repr(*number)).unwrap_or(Scalar::ZERO);
-        logarithm += scalar * Scalar::from((7 + 5 * (i % inputs.n_table)) as u64);
-    }
+    let logarithm = logarithm(&numbers[..n * SCALAR_BYTES], inputs.n_table);
     let inverse: Scalar = Option::from(montgomery().invert()).unwrap_or(Scalar::ONE);
     let expected = C::Point::generator() * (logarithm * inverse);
     let best = ms.iter().skip(1).copied().fold(f64::INFINITY, f64::min);

@@ -12,6 +12,9 @@ use sealpipe_gpu::{
 /// `BLOCK` of `msm_add.cuh`.
 const ADD_BLOCK: u32 = 128;
 
+/// `SUM_BLOCK` of the same.
+const SUM_BLOCK: u32 = 64;
+
 /// `LIST_BLOCK` of `msm_lists.cuh`, and the threads of the kernels of `msm_digits.cuh`.
 const LIST_BLOCK: u32 = 256;
 
@@ -26,14 +29,13 @@ pub(super) struct Kernels {
     cut: Kernel,
     regroup: Kernel,
     pair: Kernel,
-    finals: Kernel,
 }
 
 /// The kernels of one of the two groups.
 #[derive(Debug)]
 pub(in crate::gpu) struct CurveKernels {
     add: Kernel,
-    collect: Kernel,
+    sum: Kernel,
 }
 
 fn launch<const N: usize>(
@@ -61,7 +63,6 @@ impl Kernels {
             cut: kernel("msm_cut")?,
             regroup: kernel("msm_regroup")?,
             pair: kernel("msm_pair")?,
-            finals: kernel("msm_finals")?,
         })
     }
 
@@ -99,17 +100,12 @@ impl Kernels {
     pub fn pair(&self, stream: &mut Stream, n: u64, arguments: [Argument; 9]) -> Result<()> {
         launch(stream, &self.pair, n, arguments)
     }
-
-    /// finals, counts, offsets, even, odd, n
-    pub fn finals(&self, stream: &mut Stream, n: u64, arguments: [Argument; 6]) -> Result<()> {
-        launch(stream, &self.finals, n, arguments)
-    }
 }
 
 impl CurveKernels {
     pub fn new(context: &Arc<Context>, curve: &str) -> Result<Self> {
         let kernel = |name: &str| context.kernel(&format!("msm_{name}_{curve}"), 0);
-        Ok(Self { add: kernel("add")?, collect: kernel("collect")? })
+        Ok(Self { add: kernel("add")?, sum: kernel("sum")? })
     }
 
     /// bases, sums, pairs, totals, level; with at most `most` blocks for at most n pairs
@@ -123,8 +119,10 @@ impl CurveKernels {
         stream.launch(&self.add, blocks as u32, ADD_BLOCK, &mut arguments)
     }
 
-    /// out, bases, sums, finals, n
-    pub fn collect(&self, stream: &mut Stream, n: u64, arguments: [Argument; 5]) -> Result<()> {
-        launch(stream, &self.collect, n, arguments)
+    /// out, bases, sums, counts, offsets, list; of n groups
+    pub fn sum(&self, stream: &mut Stream, n: u64, mut arguments: [Argument; 6]) -> Result<()> {
+        let blocks = u32::try_from(n)
+            .map_err(|_| GpuError::new(Kind::Defect, format!("{n} blocks in one launch")))?;
+        stream.launch(&self.sum, blocks, SUM_BLOCK, &mut arguments)
     }
 }

@@ -114,13 +114,11 @@ pub(super) struct Layout {
     pub keys: usize,
     /// Digits' ranks; pairs are in the same place.
     pub pairs: usize,
-    /// Final entries.
-    pub finals: usize,
-    /// The points of the final entries.
-    pub points: usize,
-    /// Sums.
+    /// Sums of the groups of the last stage, in Jacobian coordinates.
+    pub results: usize,
+    /// Sums of pairs.
     pub sums: usize,
-    /// Sums at most.
+    /// Those at most.
     pub n_sums: u64,
     /// Bytes of all.
     pub n_bytes: u64,
@@ -138,38 +136,30 @@ impl Layout {
         let lines = space.stage(n_lines, n_lines << windows.lg_rows());
         let weights = space.stage(n_weights, n_weights << windows.lg_rows());
         let buckets = space.stage(n_buckets, n_digits);
-        let most_pairs = (n_digits / 2).max(n_full).max(weights.n_entries / 2);
+        let most_pairs = (n_digits / 2).max(n_full);
         let pairs = space.take((4 * n_digits).max(8 * most_pairs));
-        let finals = space.take(4 * n_weights);
-        let points = space.take(n_weights * point_bytes);
-        // Sums of buckets, of rows and of columns: n_digits - full + 2 full.
-        let n_sums = n_digits + n_full + weights.n_entries.min(n_weights * n_full);
+        let results = space.take(n_weights * point_bytes / 2 * 3);
+        // Of buckets, of rows and of columns: n_digits - full + 2 full.
+        let n_sums = n_digits + n_full;
         let sums = space.take(n_sums * point_bytes);
         let stages = vec![buckets, lines, weights];
         let keys = buckets.lists[1];
-        Self { totals, stages, keys, pairs, finals, points, sums, n_sums, n_bytes: space.0 }
+        Self { totals, stages, keys, pairs, results, sums, n_sums, n_bytes: space.0 }
     }
 
     /// A sum of at most n of the bases.
     pub fn of_sum(n: u64, point_bytes: u64) -> Self {
         let mut space = Space::default();
         let totals = space.take(4 * MAX_LEVELS + 8);
-        let mut stages = Vec::new();
-        let mut n_entries = n;
-        loop {
-            let groups = n_entries.div_ceil(RUN).max(1);
-            stages.push(space.stage(groups, groups * RUN));
-            if groups == 1 {
-                break;
-            }
-            n_entries = groups;
-        }
+        let n_runs = n.div_ceil(RUN).max(1);
+        let runs = space.stage(n_runs, n_runs * RUN);
+        let n_groups = n_runs.div_ceil(RUN);
+        let last = space.stage(n_groups, n_groups * RUN);
         let pairs = space.take(8 * n.div_ceil(2));
-        let finals = space.take(4);
-        let points = space.take(point_bytes);
+        let results = space.take(n_groups * point_bytes / 2 * 3);
         let sums = space.take(n * point_bytes);
-        let n_bytes = space.0;
-        Self { totals, stages, keys: 0, pairs, finals, points, sums, n_sums: n, n_bytes }
+        let (stages, n_bytes) = (vec![runs, last], space.0);
+        Self { totals, stages, keys: 0, pairs, results, sums, n_sums: n, n_bytes }
     }
 }
 
@@ -248,12 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_ends_in_one_group() {
-        for n in [1, 2, 255, 256, 257, 65_536, 65_537, 1 << 25] {
+    fn a_sum_has_runs_of_runs() {
+        for (n, runs, groups) in [(1, 1, 1), (256, 1, 1), (257, 2, 1), (65_537, 257, 2)] {
             let layout = Layout::of_sum(n, 96);
-            assert_eq!(layout.stages.last().map(|stage| stage.n), Some(1), "{n}");
-            let levels: u32 = layout.stages.iter().map(|_| lg_ceil(RUN)).sum();
-            assert!(u64::from(levels) < MAX_LEVELS);
+            let found: Vec<_> = layout.stages.iter().map(|stage| stage.n).collect();
+            assert_eq!(found, [runs, groups], "{n}");
         }
         assert_eq!(sum_chunk(1 << 27, 96, 100 << 30), Some(1 << 25));
         assert!(sum_chunk(1 << 27, 192, 1 << 30).is_some_and(|chunk| chunk >= 1 << 21));

@@ -39,7 +39,7 @@ fn bits_come_back_in_the_order_in_which_they_were_pushed() {
         let value = if n == 0 { 0 } else { rng.next_u64() >> (64 - n) };
         bits.push(value, n);
         expected.extend((0..n).map(|i| value >> i & 1 == 1));
-        let (value, mask) = (rng.next_u32(), rng.next_u32() | rng.next_u32() % 2 * u32::MAX);
+        let (value, mask) = (rng.next_u32(), rng.next_u32() | (rng.next_u32() % 2 * u32::MAX));
         bits.push_masked(value, mask);
         expected.extend((0..32).filter(|i| mask >> i & 1 == 1).map(|i| value >> i & 1 == 1));
     }

@@ -3,7 +3,7 @@
 use bellperson::{ConstraintSystem as _, gadgets::num::AllocatedNum};
 use ff::{Field as _, PrimeField as _};
 use filecoin_hashers::{Hasher, PoseidonArity, poseidon::PoseidonHasher, sha256::Sha256Hasher};
-use generic_array::typenum::{U0, U2, U4, U8, Unsigned as _};
+use generic_array::typenum::{U0, U2, U4, U8};
 use rand_core::{RngCore, SeedableRng};
 use rand_xorshift::XorShiftRng;
 use storage_proofs_core::{

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
-// The base field and the curves, compiled for the host: see host.cpp.
-#include "../cuda/curve.cuh"
+// The base field, its extension and the curves, compiled for the host: reads lines `field.function words…` and
+// answers with the words of the result.
+#include "../../cuda/curve.cuh"
 
 #include <cstdio>
 #include <cstring>
 #include <iostream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -41,6 +43,15 @@ template <class Field> static bool answer(const std::string &name, const Words &
         auto p = read<Affine<Field>>(in, 0), q = read<Affine<Field>>(in, 2 * N);
         Way way = way_of(p, q);
         print(sum_of(way, p, q, inverse(denominator(way, p, q))));
+    } else if (name == "extended") {
+        // a p + b q with small a and b: additions and doublings, then Jacobian coordinates.
+        auto p = extended(read<Affine<Field>>(in, 0)), q = extended(read<Affine<Field>>(in, 2 * N));
+        auto sum = extended_infinity<Field>();
+        for (uint32_t i = 0; i < read<uint32_t>(in, 4 * N); i++) add_extended(&sum, &p);
+        auto other = extended_infinity<Field>();
+        for (uint32_t i = 0; i < read<uint32_t>(in, 4 * N + 1); i++) add_extended(&other, &q);
+        add_extended(&sum, &other);
+        print(jacobian(sum));
     } else return false;
     return true;
 }
