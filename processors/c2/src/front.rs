@@ -125,7 +125,11 @@ impl OnCuda {
     /// The largest size whose parameters are here in the form of the device: a machine has one, most of
     /// the time.
     fn expected() -> Option<SealProof> {
-        SealProof::ALL.iter().copied().filter(|proof| kept::is_ready(*proof)).max_by_key(|proof| proof.sector_bytes())
+        SealProof::ALL
+            .iter()
+            .copied()
+            .filter(|proof| kept::is_ready(*proof))
+            .max_by_key(|proof| proof.sector_bytes())
     }
 }
 

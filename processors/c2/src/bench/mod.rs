@@ -22,7 +22,7 @@ use sealpipe_reference::stage::groth16;
 use serde_json::{Value, json};
 
 use self::{sectors::Sector, worker::Processor};
-use crate::gpu;
+use crate::{gpu, params::kept};
 
 /// The largest sums that are measured, in the first and the second group, as powers of two.
 const MSM_SIZES: (u32, u32) = (24, 22);
@@ -33,9 +33,13 @@ pub struct Arguments {
     /// How many different sectors
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     count: u64,
-    /// Their size: 2KiB, 8MiB or 512MiB. Test parameters are made where there are none
+    /// Their size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB. For the first three test parameters are made where there
+    /// are none
     #[arg(long, default_value = "2KiB")]
     size: SealProof,
+    /// Open sectors that do not exist, in place of sealing them: the way to measure 32GiB
+    #[arg(long)]
+    sparse: bool,
     /// Measure the kernels too
     #[arg(long)]
     kernels: bool,
@@ -57,9 +61,10 @@ fn tell(value: &Value) {
 }
 
 fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
-    if !arguments.size.is_test_size() {
-        let text = format!("sectors of {} are not made here", arguments.size.size_name());
-        return Err(TaskError::new(Code::InvalidParams, text).hint("measure 2KiB or 8MiB"));
+    if !arguments.size.is_test_size() && !arguments.sparse {
+        let text = format!("sectors of {} are not sealed here", arguments.size.size_name());
+        return Err(TaskError::new(Code::InvalidParams, text)
+            .hint("measure 2KiB or 8MiB, or sectors that do not exist: --sparse"));
     }
     if arguments.kernels {
         let devices = device::all()?;
@@ -67,10 +72,13 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         gpu::bench::run(&context, &[], &mut tell)?;
         gpu::msm::bench::bench(&context, &devices[0], MSM_SIZES)?;
     }
-    make_parameters(arguments.size)?;
+    if arguments.size.is_test_size() && !kept::is_ready(arguments.size) {
+        make_parameters(arguments.size)?;
+    }
     let dir = sectors::directory()?;
     let began = Instant::now();
-    let sectors = (0..arguments.count).map(|i| Sector::make(dir.path(), arguments.size, i));
+    let make = if arguments.sparse { Sector::sparse } else { Sector::make };
+    let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
     let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
     tell(&json!({ "bench": "sectors through c1", "count": sectors.len(), "ms": ms(began) }));
     let began = Instant::now();

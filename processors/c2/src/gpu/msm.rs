@@ -272,8 +272,7 @@ impl Msm {
             let (from, to) = (lists[level as usize % 2], lists[(level as usize + 1) % 2]);
             let pairs = pass.range(layout.pairs, 8)?;
             let (n_groups, at) = (stage.n.into(), pass.level.into());
-            let arguments =
-                [pairs, to, from, totals, counts, offsets, n_groups, at, began.into()];
+            let arguments = [pairs, to, from, totals, counts, offsets, n_groups, at, began.into()];
             self.kernels.pair(&mut self.stream, stage.n, arguments)?;
             // A group of more than 2^level entries has at most one pair for each 2^level of them.
             let most_pairs = (n >> level).min(n / 2).max(1);

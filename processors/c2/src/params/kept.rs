@@ -104,9 +104,8 @@ impl Kept {
         let digest = self.check_digest(watch)?;
         let is_current = |params: &Params| params.header().source == digest;
         if self.open(circuit, order)?.filter(is_current).is_none() {
-            let layout = Layout::read(&self.source).map_err(|error| {
-                TaskError::new(Code::ParametersMissing, error.to_string())
-            })?;
+            let layout = Layout::read(&self.source)
+                .map_err(|error| TaskError::new(Code::ParametersMissing, error.to_string()))?;
             let is_network = self.digest.is_some();
             let source = Source { path: &self.source, digest, is_network, layout };
             convert::convert(&source, &self.converted, circuit, order, watch)?;
@@ -124,9 +123,10 @@ impl Kept {
 
     /// The converted file of a test set-up, which has no source.
     fn made_for_tests(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
-        let has_source = self.source.try_exists().map_err(|error| {
-            failure::input("the parameters", &self.source, &error)
-        })?;
+        let has_source = self
+            .source
+            .try_exists()
+            .map_err(|error| failure::input("the parameters", &self.source, &error))?;
         if has_source {
             return Ok(None);
         }

@@ -18,11 +18,7 @@ use blstrs::Scalar;
 use ff::Field as _;
 use rand_core::SeedableRng;
 use rand_xorshift::XorShiftRng;
-use sealpipe_gpu::{
-    GpuError, Kind,
-    device::Device,
-    driver::Staging,
-};
+use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Staging};
 use sealpipe_params::{Assembly, ParameterSet, Progress, Queries as Scalars, Rows, SetUp, Term};
 use sealpipe_protocol::{Code, TaskError, durable, failure};
 
@@ -62,11 +58,9 @@ pub fn make(
     let progress = |progress: Progress| {
         tell("evaluating the constraints", progress.done, progress.total);
     };
-    let set_up = SetUp::draw(
-        assembly(circuit, &progress, &cancel),
-        &mut XorShiftRng::from_seed(seed),
-    )
-    .map_err(|e| TaskError::new(Code::InternalError, "the set-up").caused_by(&e))?;
+    let set_up =
+        SetUp::draw(assembly(circuit, &progress, &cancel), &mut XorShiftRng::from_seed(seed))
+            .map_err(|e| TaskError::new(Code::InternalError, "the set-up").caused_by(&e))?;
     let queries = Queries::of(&circuit.variables, &circuit.densities);
     check_counts(&set_up.queries, &queries)?;
     let header = header(circuit, order, &set_up, &queries);
@@ -101,9 +95,8 @@ fn assembly<'a>(
             Some(aux) => Index::Aux(aux as usize),
         };
         let terms = matrix.columns.iter().zip(&matrix.coefficients);
-        let terms = terms.map(|(column, coefficient)| {
-            Term::new(variable(*column), u32::from(*coefficient))
-        });
+        let terms = terms
+            .map(|(column, coefficient)| Term::new(variable(*column), u32::from(*coefficient)));
         Rows::new(matrix.ends.clone(), terms.collect())
     };
     let counts = (n_inputs as usize, circuit.variables.n_aux as usize);
@@ -119,7 +112,9 @@ fn check_counts(scalars: &Scalars, queries: &Queries) -> Result<(), TaskError> {
         true => Ok(()),
         false => Err(TaskError::new(
             Code::InternalError,
-            format!("the set-up has {found:?} points in l, a and b, the circuit asks for {wanted:?}"),
+            format!(
+                "the set-up has {found:?} points in l, a and b, the circuit asks for {wanted:?}"
+            ),
         )
         .hint("take another seed")),
     }
