@@ -10,9 +10,14 @@
 //! Numbers are little-endian. `order` says in which order the coefficients of the quotient come, `circuit` is
 //! the circuit's digest, `source` the first 16 bytes of the BLAKE2b-512 of bellperson's file.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
-use sealpipe_protocol::{Code, TaskError};
+use sealpipe_protocol::{Code, TaskError, failure};
 
 const MAGIC: [u8; 16] = *b"sealpipe-c2-keys";
 
@@ -20,7 +25,7 @@ const MAGIC: [u8; 16] = *b"sealpipe-c2-keys";
 const VERSION: u32 = 1;
 
 /// Sections begin at multiples of this, and the first after so many bytes: a page.
-pub(super) const ALIGNMENT: u64 = 4096;
+const ALIGNMENT: u64 = 4096;
 
 /// What is in the file, in its order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,7 +124,7 @@ impl Header {
         (offsets, end)
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.order.to_le_bytes());
@@ -155,6 +160,53 @@ impl Header {
         };
         // The offsets follow from the counts; that they stand there is for people.
         (header.to_bytes() == bytes.get(..header.to_bytes().len())?).then_some(header)
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Out<'f> {
+    to: &'f File,
+    path: &'f Path,
+    at: u64,
+}
+
+impl<'f> Out<'f> {
+    /// Writes the header to `to`, which is at `path` or beside it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin(to: &'f File, path: &'f Path, header: &Header) -> Result<Self, TaskError> {
+        let mut out = Self { to, path, at: 0 };
+        out.write(&header.to_bytes())?;
+        Ok(out)
+    }
+
+    /// Goes to where the next section begins. They come in their order, each as long as the header says.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn section(&mut self) -> Result<(), TaskError> {
+        self.at = self.at.next_multiple_of(ALIGNMENT);
+        self.to.seek(SeekFrom::Start(self.at)).map(drop).map_err(|error| self.failed(&error))
+    }
+
+    /// Writes elements of the section.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), TaskError> {
+        self.at += bytes.len() as u64;
+        self.to.write_all(bytes).map_err(|error| self.failed(&error))
+    }
+
+    /// Bytes so far.
+    pub fn n_bytes(&self) -> u64 {
+        self.at
+    }
+
+    fn failed(&self, error: &io::Error) -> TaskError {
+        failure::output("the converted parameters", self.path, error)
     }
 }
 
