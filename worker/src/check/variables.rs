@@ -57,10 +57,15 @@ const PC2: &[&str] = &[
 ];
 
 /// What `sealpipe-c2` reads.
-const C2: &[&str] = &["FIL_PROOFS_PARAMETER_CACHE", "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS"];
+const C2: &[&str] = &[
+    "FIL_PROOFS_PARAMETER_CACHE",
+    "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS",
+    "SEALPIPE_C2_CACHE",
+    "SEALPIPE_C2_IMAGE",
+];
 
 /// The beginnings of names that are looked at; all others may mean something to somebody.
-const PREFIXES: &[&str] = &["FIL_PROOFS_", "HUGEPAGE_FILES_", "SEALPIPE_PC1_"];
+const PREFIXES: &[&str] = &["FIL_PROOFS_", "HUGEPAGE_FILES_", "SEALPIPE_C2_", "SEALPIPE_PC1_"];
 
 /// Mentions the variables that the program does not read. Of a program that is not ours only those
 /// that are probably mistyped: it may be of any release.

@@ -32,7 +32,7 @@ use crate::{
     circuit::{self, Circuit},
     params::{Params, Section},
     prove::{Prover, Sums},
-    watch::Watch,
+    watch::{Phase, Watch},
 };
 
 /// Lanes that compute sums.
@@ -328,7 +328,7 @@ impl Sections {
                 params.read(section, first, &mut buffer[..bytes])?;
                 staging.upload(&to, first * element_bytes, &buffer[..bytes])?;
                 done += bytes as u64;
-                watch.report("loading parameters", done, total, "bytes");
+                watch.report(Phase::Loading, done, total);
             }
             memory.push(to);
             counts.push(n as u64);

@@ -19,7 +19,9 @@ use super::{
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, gpu::points::Curve as _, watch::Watch};
+use crate::{circuit::Circuit, gpu::points::Curve as _,
+    watch::{Phase, Watch},
+};
 
 /// Points that a thread converts at a time: 1.5 or 3 MiB.
 const CHUNK: usize = 1 << 14;
@@ -196,7 +198,7 @@ impl Conversion<'_> {
                 for bytes in converted? {
                     out.write(&bytes)?;
                 }
-                self.watch.report("converting parameters", out.n_bytes(), self.n_bytes, "bytes");
+                self.watch.report(Phase::Converting, out.n_bytes(), self.n_bytes);
             }
         }
         let mut all = Sums::<P>::new(0);
