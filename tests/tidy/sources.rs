@@ -16,6 +16,8 @@ const MAX_LINES: usize = 600;
 /// The only files with unsafe code: each wraps a few foreign functions in safe ones.
 const UNSAFE: &[&str] = &[
     "processors/gpu/src/driver.rs",
+    "processors/gpu/src/driver/memory.rs",
+    "processors/gpu/src/driver/stream.rs",
     "processors/params/src/field.rs",
     "processors/pc1/src/clock.rs",
     "processors/pc1/src/label/sha_ni.rs",

@@ -214,4 +214,24 @@ FN void add_mod(uint32_t *to, const uint32_t *a, const uint32_t *b) {
     subtract_r(to, s);
 }
 
+// to = a - b mod r, canonical for canonical a and b.
+FN void sub_mod(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    const uint32_t r[8] = {FR_R0, FR_R1, FR_R2, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
+    uint32_t d[8];
+    d[0] = sub_cc(a[0], b[0]);
+#pragma unroll
+    for (int i = 1; i < 8; i++) d[i] = subc_cc(a[i], b[i]);
+    uint32_t borrow = subc(0, 0);
+    to[0] = add_cc(d[0], r[0] & borrow);
+#pragma unroll
+    for (int i = 1; i < 7; i++) to[i] = addc_cc(d[i], r[i] & borrow);
+    to[7] = addc(d[7], r[7] & borrow);
+}
+
+// to = a b / R mod r, canonical; a may be anything below 2^256, b canonical.
+FN void mul_mod(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    mul(to, a, b);
+    subtract_r(to, to);
+}
+
 } // namespace fr

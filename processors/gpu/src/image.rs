@@ -2,6 +2,8 @@
 
 //! Compiled kernels, and which of them a GPU can run.
 
+use crate::{GpuError, Kind, device::Device};
+
 /// Kernels compiled ahead for some architectures, and PTX for those that come later.
 #[derive(Clone, Copy, Debug)]
 pub struct Images {
@@ -32,6 +34,37 @@ impl Images {
         let cubin = cubin.map(|(of, bytes)| Image { of: *of, is_ptx: false, bytes });
         let (of, bytes) = self.ptx;
         cubin.or_else(|| (of <= capability).then_some(Image { of, is_ptx: true, bytes }))
+    }
+
+    /// The image for a device.
+    ///
+    /// # Errors
+    /// [`Kind::NoKernels`] when the device is too old for all of them.
+    pub fn of(&self, device: &Device) -> Result<Image, GpuError> {
+        self.choose(device.capability).ok_or_else(|| {
+            let shown = |capability: u32| format!("{}.{}", capability / 10, capability % 10);
+            let oldest = self.cubins.iter().map(|(of, _)| *of).min().unwrap_or(self.ptx.0);
+            let text = format!(
+                "{} has compute capability {}, at least {} is needed",
+                device.name,
+                shown(device.capability),
+                shown(oldest)
+            );
+            GpuError::new(Kind::NoKernels, text)
+        })
+    }
+
+    /// The devices and the kernels that they will run, for people.
+    ///
+    /// # Errors
+    /// [`Kind::NoKernels`] when there are none for a device.
+    pub fn describe(&self, devices: &[Device]) -> Result<String, GpuError> {
+        let one = |device: &Device| {
+            let image = self.of(device)?;
+            let kind = if image.is_ptx { "PTX" } else { "kernels" };
+            Ok(format!("{} (sm_{}, {kind} of sm_{})", device.name, device.capability, image.of))
+        };
+        Ok(devices.iter().map(one).collect::<Result<Vec<_>, GpuError>>()?.join(", "))
     }
 }
 

@@ -4,7 +4,7 @@
 //! driver API, loaded at run time, so that one program runs with and without a GPU.
 //!
 //! Reading order: [`error`] (what can go wrong, and what a worker does about it), [`device`] (which GPUs
-//! there are), [`driver`] (the only file that calls CUDA), [`image`] (which compiled kernels fit a GPU).
+//! there are), [`driver`] (the only module that calls CUDA), [`image`] (which compiled kernels fit a GPU).
 //! `cuda/` has the arithmetic: `word.cuh`, `fr.cuh`, `hankel.cuh`, `poseidon.cuh`.
 //!
 //! What this crate refuses to do: anything that knows of sectors, files or tasks.

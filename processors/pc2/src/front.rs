@@ -110,7 +110,7 @@ impl Processor for Pc2 {
         let total = Shape::of(params.proof, settings.rows_to_discard).nodes();
         let ended = stage::run(&params, *settings, backend, hashes, &Watch::new(task, total));
         if ended.as_ref().is_err_and(|error| error.known_code() == Some(Code::DeviceLost)) {
-            crate::gpu::end_process_soon();
+            sealpipe_gpu::device::end_process_soon();
         }
         ended.map(|output| Done::new(&output))
     }

@@ -56,6 +56,9 @@ const PC2: &[&str] = &[
     "FIL_PROOFS_ROWS_TO_DISCARD",
 ];
 
+/// What `sealpipe-c2` reads.
+const C2: &[&str] = &["FIL_PROOFS_PARAMETER_CACHE", "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS"];
+
 /// The beginnings of names that are looked at; all others may mean something to somebody.
 const PREFIXES: &[&str] = &["FIL_PROOFS_", "HUGEPAGE_FILES_", "SEALPIPE_PC1_"];
 
@@ -82,6 +85,7 @@ fn reads(ours: Ours, name: &str) -> bool {
         Ours::Reference => FIL_PROOFS.contains(&name) && !GPU.contains(&name),
         Ours::Pc1 => PC1.contains(&name),
         Ours::Pc2 => PC2.contains(&name),
+        Ours::C2 => C2.contains(&name),
     }
 }
 

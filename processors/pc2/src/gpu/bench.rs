@@ -117,7 +117,7 @@ fn kernels(gpus: &Gpus, hashes: &Hashes) -> Result<(), TaskError> {
     let mut host = gpu.context.allocate_host(11 * bytes)?;
     host.as_mut_slice().copy_from_slice(&nodes);
     let lent = stream.lend(host);
-    stream.upload(&input, 0, lent, 11 * bytes)?;
+    stream.upload((&input, 0), (lent, 0), 11 * bytes)?;
     let back = stream.lend(gpu.context.allocate_host(bytes)?);
     let (input, out) = (Nodes { memory: &input, at: 0 }, Nodes { memory: &out, at: 0 });
     let (all, _) = nodes.as_chunks::<NODE_BYTES>();

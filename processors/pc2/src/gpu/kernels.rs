@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use sealpipe_gpu::{
     GpuError, Kind,
-    device::Device,
-    driver::{Context, DeviceMemory, Kernel, Stream},
-    image::{Image, Images},
+    driver::{Context, DeviceMemory, Kernel, Stream, blocks},
+    image::Images,
 };
 
 use crate::NODE_BYTES;
@@ -23,7 +22,7 @@ const ENCODE_BLOCK: u32 = 256;
 const COLUMN_11_SHARED: u32 = 96 * 4 * BLOCK;
 
 /// Made by `make kernels`, checked against their sources by a test.
-const IMAGES: Images = Images {
+pub const IMAGES: Images = Images {
     cubins: &[
         (75, include_bytes!("../../kernels/pc2.sm_75.cubin")),
         (80, include_bytes!("../../kernels/pc2.sm_80.cubin")),
@@ -33,19 +32,6 @@ const IMAGES: Images = Images {
     ],
     ptx: (90, include_bytes!("../../kernels/pc2.compute_90.ptx")),
 };
-
-/// The image for a device.
-pub fn image(device: &Device) -> Result<Image, GpuError> {
-    IMAGES.choose(device.capability).ok_or_else(|| {
-        let text = format!(
-            "{} has compute capability {}.{}, at least 7.5 is needed",
-            device.name,
-            device.capability / 10,
-            device.capability % 10
-        );
-        GpuError::new(Kind::NoKernels, text)
-    })
-}
 
 /// The kernels of a device.
 #[derive(Debug)]
@@ -123,9 +109,4 @@ impl Kernels {
         let mut arguments = [data.range(n)?, data.range(n)?, labels.range(n)?, n.into()];
         stream.launch(&self.encode, blocks(n, ENCODE_BLOCK)?, ENCODE_BLOCK, &mut arguments)
     }
-}
-
-fn blocks(n: u64, block: u32) -> Result<u32, GpuError> {
-    u32::try_from(n.div_ceil(u64::from(block)))
-        .map_err(|_| GpuError::new(Kind::Defect, format!("{n} threads in one launch")))
 }

@@ -16,7 +16,6 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::Duration,
 };
 
 use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Context};
@@ -25,7 +24,7 @@ use sealpipe_protocol::TaskError;
 use self::{
     arena::Arena,
     files::{Files, Jobs},
-    kernels::Kernels,
+    kernels::{IMAGES, Kernels},
     pipeline::Pipeline,
 };
 use crate::{
@@ -44,9 +43,6 @@ const MAX_IO_THREADS: usize = 32;
 
 /// Threads that write. Apart from those that read: a file system lets one write a file at a time.
 const N_WRITERS: usize = 8;
-
-/// How long a process whose device is lost lives on, so that its answer gets out.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The GPUs of this process, in use.
 #[derive(Debug)]
@@ -69,22 +65,7 @@ pub(crate) struct Gpu {
 /// # Errors
 /// [`Kind::NoKernels`] when there are none for a device.
 pub fn describe(devices: &[Device]) -> Result<String, GpuError> {
-    let one = |device: &Device| {
-        let image = kernels::image(device)?;
-        let kind = if image.is_ptx { "PTX" } else { "kernels" };
-        Ok(format!("{} (sm_{}, {kind} of sm_{})", device.name, device.capability, image.of))
-    };
-    Ok(devices.iter().map(one).collect::<Result<Vec<_>, GpuError>>()?.join(", "))
-}
-
-/// Ends this process a little later, once the device is lost: CUDA has no way back within a process, and a
-/// worker starts a new one.
-pub fn end_process_soon() {
-    eprintln!("error: the GPU is lost; this process ends, so that the next one starts afresh");
-    thread::spawn(|| {
-        thread::sleep(LAST_WORDS);
-        std::process::exit(i32::from(sealpipe_protocol::serve::exit::ABANDONED));
-    });
+    IMAGES.describe(devices)
 }
 
 impl Gpus {
@@ -160,7 +141,7 @@ impl Gpus {
 
 impl Gpu {
     fn new(device: &Device) -> Result<Self, GpuError> {
-        let image = kernels::image(device)?;
+        let image = IMAGES.of(device)?;
         let context = Context::new(device, image.bytes)?;
         let kernels = Kernels::new(&context)?;
         Ok(Self { context, kernels, arena: None })

@@ -291,8 +291,8 @@ impl<'p> Pipeline<'p> {
             let chunk = chunk.take().ok_or_else(|| defect("a chunk that was not read"))?;
             let lent = stream.lend(chunk);
             match which == n_layers as usize {
-                true => stream.upload(leaves, bytes, lent, bytes)?,
-                false => stream.upload(layers, which * bytes, lent, bytes)?,
+                true => stream.upload((leaves, bytes), (lent, 0), bytes)?,
+                false => stream.upload((layers, which * bytes), (lent, 0), bytes)?,
             }
         }
         stream.mark()?;

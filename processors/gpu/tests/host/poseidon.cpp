@@ -2,7 +2,7 @@
 //
 // The device's arithmetic, compiled for the host: reads lines `function words…` and answers with the result's
 // words. Words are hexadecimal, least significant first.
-#include "../cuda/poseidon.cuh"
+#include "../../cuda/poseidon.cuh"
 
 #include <cstdio>
 #include <iostream>
@@ -29,6 +29,8 @@ int main() {
         else if (name == "square") fr::square(out, a);
         else if (name == "fifth_power") fr::fifth_power(out, a);
         else if (name == "add_mod") fr::add_mod(out, a, b);
+        else if (name == "sub_mod") fr::sub_mod(out, a, b);
+        else if (name == "mul_mod") fr::mul_mod(out, a, b);
         else if (name == "reduce10") fr::reduce10(out, a);
         else if (name == "reduce16") fr::reduce16(out, a);
         else if (name == "subtract_r") fr::subtract_r(out, a);
