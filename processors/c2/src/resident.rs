@@ -60,7 +60,7 @@ impl Resident {
         let circuit = circuit(proof, watch)?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report(Phase::Loading, 0, 1);
-        let load = |device| gpu::prover::load(device, &circuit, &params, watch);
+        let load = |device| gpu::prover::load(device, &circuit, params.again()?, watch);
         let provers = devices.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
@@ -114,7 +114,7 @@ fn circuit(proof: SealProof, watch: &Watch<'_>) -> Result<Circuit, TaskError> {
 /// One that cannot be read.
 pub fn key(params: &Params) -> Result<VerifyingKey<Bls12>, TaskError> {
     let mut bytes = vec![0; params.len(Section::Key)];
-    params.read(Section::Key, 0, &mut bytes)?;
+    params.read_bytes(Section::Key, 0, &mut bytes)?;
     VerifyingKey::read(io::Cursor::new(bytes))
         .map_err(|error| TaskError::io(Code::ParametersMissing, "the verifying key", &error))
 }

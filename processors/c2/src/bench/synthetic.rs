@@ -59,7 +59,7 @@ pub fn measure(
     let dir = directory("synthetic")?;
     let params = params(&dir.path().join("synthetic.keys"), &circuit)?;
     let watch = Watch::nobody();
-    let mut prover = gpu::prover::load(device, &circuit, &params, &watch)?;
+    let mut prover = gpu::prover::load(device, &circuit, params, &watch)?;
     let mut all = Vec::new();
     for run in 0..=RUNS {
         let began = Instant::now();

@@ -178,6 +178,8 @@ impl<'f> Out<'f> {
     /// What the disk says.
     pub fn begin(to: &'f File, path: &'f Path, header: &Header) -> Result<Self, TaskError> {
         let mut out = Self { to, path, at: 0 };
+        // Whatever is not written is zeros: between sections, and where the last are empty.
+        to.set_len(header.offsets().1).map_err(|error| out.failed(&error))?;
         out.write(&header.to_bytes())?;
         Ok(out)
     }
@@ -251,12 +253,11 @@ impl Params {
         Section::ALL.iter().map(|s| (self.len(*s) * s.element_bytes()) as u64).sum()
     }
 
-    /// Reads elements of a section from the one at `first` on, as many as `to` has room for.
+    /// Reads bytes of a section from the one at `at` on, as many as `to` has room for.
     ///
     /// # Errors
     /// What the disk says, and the end of the section as the end of the file.
-    pub fn read(&self, section: Section, first: usize, to: &mut [u8]) -> Result<(), TaskError> {
-        let at = first * section.element_bytes();
+    pub fn read_bytes(&self, section: Section, at: usize, to: &mut [u8]) -> Result<(), TaskError> {
         let read = match at + to.len() <= self.len(section) * section.element_bytes() {
             true => self.file.read_exact_at(to, self.offsets[section as usize] + at as u64),
             false => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
@@ -264,5 +265,16 @@ impl Params {
         read.map_err(|error| {
             TaskError::io(Code::InputUnavailable, "the converted parameters", &error)
         })
+    }
+
+    /// The same file once more, for another reader.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn again(&self) -> Result<Self, TaskError> {
+        let file = self.file.try_clone().map_err(|error| {
+            TaskError::io(Code::InternalError, "the converted parameters", &error)
+        })?;
+        Ok(Self { file, header: self.header.clone(), offsets: self.offsets })
     }
 }
