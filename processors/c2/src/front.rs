@@ -15,9 +15,11 @@ use sealpipe_protocol::{
     serve::{self, Done, Processor, TaskContext},
     stage::{Job, proof::SealProof},
 };
-use sealpipe_reference::front::Reference;
+use sealpipe_reference::{front::Reference, stage::groth16};
 
-use crate::{gpu, params::kept, resident::Resident, stage, watch::Watch};
+use crate::{gpu, params::kept, resident::Resident, stage,
+    watch::{Phase, Watch},
+};
 
 /// How often a task that waits for the parameters looks whether it is stopped.
 const POLL: Duration = Duration::from_millis(50);
@@ -97,7 +99,7 @@ impl OnCuda {
                 Err(TryLockError::WouldBlock) => {}
             }
             watch.check()?;
-            watch.report("loading parameters", 0, 1, "steps");
+            watch.report(Phase::Waiting, 0, 1);
             std::thread::sleep(POLL);
         }
     }
@@ -171,7 +173,7 @@ impl Processor for OnCuda {
         let Job::C2(params) = only_c2(job)? else {
             return Err(TaskError::new(Code::InternalError, "c2 is not c2"));
         };
-        let watch = Watch::new(task);
+        let watch = Watch::new(task, groth16::n_partitions(params.proof));
         let mut resident = self.enter(&watch)?;
         let ended = self
             .load(&mut resident, params.proof, &watch)

@@ -2,13 +2,17 @@
 
 //! What stays from task to task: the circuit of a sector size, its key, and its parameters on each device.
 
-use std::{io, sync::atomic::AtomicBool};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use bellperson::groth16::{PreparedVerifyingKey, VerifyingKey, prepare_verifying_key};
 use blstrs::Bls12;
 use sealpipe_gpu::{GpuError, Kind, device::Device};
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
-use storage_proofs_core::parameter_cache::parameter_cache_dir;
+use sealpipe_reference::report::ticking;
 
 use crate::{
     assignment::Variables,
@@ -16,8 +20,11 @@ use crate::{
     gpu,
     params::{Params, Section, kept},
     prove::Prover,
-    watch::Watch,
+    watch::{Phase, Watch},
 };
+
+/// How often it is looked whether a circuit is still wanted.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Everything that proves sectors of one size.
 pub struct Resident {
@@ -52,8 +59,8 @@ impl Resident {
     ) -> Result<Self, TaskError> {
         let circuit = circuit(proof, watch)?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
-        watch.report("loading parameters", 0, 1, "steps");
-        let load = |device| gpu::prover::load(device, &circuit, &params, watch);
+        watch.report(Phase::Loading, 0, 1);
+        let load = |device| gpu::prover::load(device, &circuit, params.again()?, watch);
         let provers = devices.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
@@ -85,12 +92,16 @@ impl Resident {
 
 /// The circuit, from its file beside the parameters where there may be one.
 fn circuit(proof: SealProof, watch: &Watch<'_>) -> Result<Circuit, TaskError> {
-    let dir = parameter_cache_dir();
+    let dir = kept::directory();
     if let Some(circuit) = Circuit::load(proof, &dir)? {
         return Ok(circuit);
     }
-    watch.report("extracting the circuit", 0, 1, "steps");
-    let circuit = Circuit::extract(proof, &AtomicBool::new(false))?;
+    watch.report(Phase::Circuit, 0, 1);
+    let cancel = AtomicBool::new(false);
+    let tick = || cancel.store(watch.check().is_err(), Ordering::Relaxed);
+    let extracted = ticking(TICK, tick, || Circuit::extract(proof, &cancel));
+    watch.check()?;
+    let circuit = extracted?;
     if let Err(error) = circuit.save(proof, &dir) {
         eprintln!("warning: the circuit is extracted again next time: {error}");
     }
@@ -103,7 +114,7 @@ fn circuit(proof: SealProof, watch: &Watch<'_>) -> Result<Circuit, TaskError> {
 /// One that cannot be read.
 pub fn key(params: &Params) -> Result<VerifyingKey<Bls12>, TaskError> {
     let mut bytes = vec![0; params.len(Section::Key)];
-    params.read(Section::Key, 0, &mut bytes)?;
+    params.read_bytes(Section::Key, 0, &mut bytes)?;
     VerifyingKey::read(io::Cursor::new(bytes))
         .map_err(|error| TaskError::io(Code::ParametersMissing, "the verifying key", &error))
 }

@@ -69,12 +69,16 @@ impl Sector {
     /// A defect: every proof of ours is known to filecoin-proofs.
     pub fn phase1(&self) -> Result<Phase1, TaskError> {
         fn shaped<Tree: 'static + MerkleTreeTrait>(sector: &Sector) -> Result<Phase1, TaskError> {
-            sector.phase1_of(&shape::setup::<Tree>(sector.proof)?)
+            sector.phase1_with(&shape::setup::<Tree>(sector.proof)?)
         }
         with_shape!(self.proof.sector_bytes(), shaped, self)
     }
 
-    fn phase1_of<Tree: 'static + MerkleTreeTrait>(
+    /// The same with other parameters than the proof's: fewer challenges, say.
+    ///
+    /// # Errors
+    /// As [`phase1`](Self::phase1).
+    pub fn phase1_with<Tree: 'static + MerkleTreeTrait>(
         &self,
         params: &PublicParams<Tree>,
     ) -> Result<Phase1, TaskError> {

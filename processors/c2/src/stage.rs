@@ -38,15 +38,12 @@ use crate::{
     prove::{Blinding, Prover, assemble},
     resident::Resident,
     shape::{self, Shape},
-    watch::Watch,
+    watch::{Phase, Watch},
     witness::{self, Public},
 };
 
 /// How often a proof that does not verify is made again.
 const REPEATS: usize = 1;
-
-/// What is reported of a partition: its witness, its sums, its verification.
-const STEPS: u64 = 3;
 
 /// Runs the stage.
 ///
@@ -67,7 +64,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     resident: &mut Resident,
     watch: &Watch<'_>,
 ) -> Result<Vec<u8>, TaskError> {
-    watch.report("reading", 0, 1, "steps");
+    watch.report(Phase::Reading, 0, 1);
     let phase1 = watch.timed("reading", || c2::read_phase1::<Tree>(params))?;
     let Resident { variables, key, prepared, provers, .. } = resident;
     let public = watch.timed("set-up", || shape::setup::<Tree>(params.proof))?;
@@ -222,7 +219,7 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
             let proof = self.watch.timed("assembly", || assemble(&sums))?;
             self.step("proving");
             if self.watch.timed("verification", || verifies(&proof)) {
-                self.step("verification");
+                self.step("verified");
                 return Ok(proof);
             }
             eprintln!(
@@ -248,8 +245,7 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
 
     fn step(&self, phase: &str) {
         let done = self.steps.fetch_add(1, Ordering::Relaxed) as u64 + 1;
-        let total = STEPS * self.phase1.vanilla_proofs.len() as u64;
-        self.watch.report(phase, done, total, "steps");
+        self.watch.report_steps(phase, done);
     }
 }
 

@@ -3,7 +3,7 @@
 //! Multi-scalar multiplication and sums of selected points against blst. The bases are known multiples of the
 //! generator, so that what is expected is one multiplication of blst's.
 
-use std::sync::Arc;
+use std::{path::Path, process::Command, sync::Arc};
 
 use blstrs::Scalar;
 use ff::Field as _;
@@ -41,9 +41,12 @@ fn gpu() -> Option<Gpu> {
     }
 }
 
-/// Sizes up to this power of two; less where the device is an emulation.
+/// Says to this program that its device is the emulation.
+const EMULATED: &str = "EMULATED_GPU";
+
+/// Sizes up to this power of two; the emulation is slow.
 fn max_lg() -> u32 {
-    std::env::var("MSM_MAX_LG").ok().map_or(20, |lg| lg.parse().unwrap())
+    if std::env::var_os(EMULATED).is_some() { 5 } else { 20 }
 }
 
 /// splitmix64.
@@ -148,7 +151,6 @@ impl Bench {
 
     fn check<C: Curve>(&mut self, name: &str, bases: &Bases<C>, scalars: &[Scalar], bytes: usize) {
         let n = scalars.len();
-        let began = std::time::Instant::now();
         let points = self.points::<C>(&bases.points[..n]);
         let numbers: Vec<u8> = scalars.iter().flat_map(montgomery).collect();
         let numbers = self.upload(&numbers);
@@ -157,7 +159,6 @@ impl Bench {
         let found = self.msm.multiply::<C>(at(&points), at(&numbers), n as u64, workspace).unwrap();
         let logarithm = bases.logarithms.iter().zip(scalars).map(|(a, b)| a * b).sum::<Scalar>();
         assert!(found == C::Point::generator() * logarithm, "{} {name}, n = {n}", C::NAME);
-        eprintln!("right: {} {name}, n = {n}: {:?}", C::NAME, began.elapsed());
     }
 }
 
@@ -302,4 +303,33 @@ fn sums_of_selected_points_in_g1_are_those_of_blst() {
 #[test]
 fn sums_of_selected_points_in_g2_are_those_of_blst() {
     sums::<G2>();
+}
+
+/// The kernels, compiled for the host, under the same launches: this program's tests again, with a libcuda.so
+/// that runs them.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_same_on_an_emulated_gpu() {
+    if std::env::var_os(EMULATED).is_some() {
+        return;
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = tempfile::tempdir().unwrap();
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
+    let compiled = Command::new(&compiler)
+        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-unknown-pragmas", "-I"])
+        .arg(here.join("../gpu/cuda"))
+        .arg("-o")
+        .args([dir.path().join("libcuda.so"), here.join("tests/emulation/msm.cpp")])
+        .output()
+        .unwrap_or_else(|error| panic!("{compiler}: {error}; a C++ compiler is needed"));
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let again = Command::new(std::env::current_exe().unwrap())
+        .env("LD_LIBRARY_PATH", dir.path())
+        .env(EMULATED, "1")
+        .env("REQUIRE_GPU", "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success(), "{text}{}", String::from_utf8_lossy(&again.stderr));
 }

@@ -108,7 +108,7 @@ fn coefficients_in_another_order_have_their_points_in_that_order() {
         let params = Kept::beside(&path, None).ensure(&circuit, order, &Watch::nobody()).unwrap();
         assert_eq!(params.header().order, order.id);
         let mut bytes = vec![0; params.len(Section::H) * 96];
-        params.read(Section::H, 0, &mut bytes).unwrap();
+        params.read_bytes(Section::H, 0, &mut bytes).unwrap();
         bytes.chunks_exact(96).map(<[u8]>::to_vec).collect()
     };
     let natural = points(Order::NATURAL);

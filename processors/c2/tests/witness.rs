@@ -25,9 +25,10 @@ use sealpipe_c2::{
     assignment::{Assignment, Variables},
     circuit::{self, Circuit, straight::Straight},
     shape::{self, Shape},
+    sparse::Sector,
     witness::{self, Public, vanilla},
 };
-use sealpipe_protocol::{Code, stage::proof::SealProof};
+use sealpipe_protocol::{Bytes32, Code, stage::proof::SealProof};
 use sector::Vanilla;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -36,7 +37,7 @@ use storage_proofs_core::{
     compound_proof::CompoundProof,
     merkle::{DiskTree, MerkleTreeTrait},
 };
-use storage_proofs_porep::stacked::{Proof, PublicInputs, StackedCompound, Tau};
+use storage_proofs_porep::stacked::{Proof, PublicInputs, PublicParams, StackedCompound, Tau};
 
 const SMALL: SealProof = SealProof::StackedDrg2KiBV1_1;
 
@@ -146,18 +147,25 @@ fn check_shape<Tree: 'static + MerkleTreeTrait>(
     of: Range<u64>,
 ) {
     let params = sector::setup::<Tree>(n_nodes, n_layers, n_challenges);
-    let circuit = Circuit::from_blank(shape::blank(&params), &AtomicBool::new(false)).unwrap();
-    let shape = Shape::of(&params);
-    for seed in of {
-        let vanilla = Vanilla::random(&params, n_nodes, seed);
-        let own = vanilla.own(&params);
+    check_vanilla(&params, of.map(|seed| Vanilla::random(&params, n_nodes, seed)));
+}
+
+/// True vanilla proofs against the circuit's own values.
+fn check_vanilla<Tree: 'static + MerkleTreeTrait>(
+    params: &PublicParams<Tree>,
+    proofs: impl IntoIterator<Item = Vanilla<Tree>>,
+) {
+    let circuit = Circuit::from_blank(shape::blank(params), &AtomicBool::new(false)).unwrap();
+    let shape = Shape::of(params);
+    for (i, vanilla) in proofs.into_iter().enumerate() {
+        let own = vanilla.own(params);
         assert_eq!(own.first_violated(), None);
         let expected = own.assignment(&circuit.variables).unwrap();
-        assert_eq!(expected.values[1..own.inputs.len()], vanilla.verifiers(&params));
+        assert_eq!(expected.values[1..own.inputs.len()], vanilla.verifiers(params));
         let proofs = vanilla.ours();
         let made =
             witness::generate(&shape, &circuit.variables, &vanilla.public(), &proofs).unwrap();
-        check_same(&made, &expected, &format!("{shape:?}, seed {seed}"));
+        check_same(&made, &expected, &format!("{shape:?}, number {i}"));
     }
 }
 
@@ -172,10 +180,27 @@ fn a_hundred_random_sectors_are_proved_in_every_variable() {
     check_shape::<SectorShapeBase>(64, 2, 2, 100..200);
 }
 
+/// A sparse sector's first partition, with one challenge for each partition.
+fn check_sparse<Tree: 'static + MerkleTreeTrait>(proof: SealProof) {
+    let n_nodes = proof.n_nodes() as usize;
+    let params = sector::setup::<Tree>(n_nodes, proof.n_layers() as usize, 1);
+    let [prover_id, ticket, seed] = [1, 2, 3].map(|byte| Bytes32([byte; 32]));
+    let sparse = Sector { proof, prover_id, sector_number: 4, ticket, seed };
+    let c1 = sparse.phase1_with(&params).unwrap().to_library(&sparse).unwrap();
+    let tau = Tau { comm_d: c1.comm_d.into(), comm_r: c1.comm_r.into() };
+    let inputs =
+        PublicInputs { replica_id: c1.replica_id, seed: Some(c1.seed), tau: Some(tau), k: None };
+    check_vanilla(
+        &params,
+        [Vanilla { inputs, proofs: c1.vanilla_proofs.into_iter().next().unwrap() }],
+    );
+}
+
 #[test]
-#[ignore = "takes minutes, as labels of that many nodes do"]
-fn sectors_of_8mib_are_proved_in_every_variable() {
-    check_shape::<SectorShapeBase>(1 << 18, 2, 2, 50..51);
+fn sparse_sectors_of_all_sizes_are_proved_in_every_variable() {
+    check_sparse::<SectorShapeBase>(SealProof::StackedDrg8MiBV1_1);
+    check_sparse::<SectorShapeBase>(SealProof::StackedDrg512MiBV1_1);
+    check_sparse::<SectorShapeSub8>(SealProof::StackedDrg32GiBV1_1);
 }
 
 #[test]

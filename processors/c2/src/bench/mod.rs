@@ -2,9 +2,11 @@
 
 //! `bench`: whole proofs as a worker asks for them, from a process that stays.
 //!
-//! [`sectors`] makes sectors through c1, [`worker`] asks this same program for their proofs over pipes.
+//! [`sectors`] makes sectors through c1, [`worker`] asks this same program for their proofs over pipes;
+//! [`synthetic`] has the prover alone, at any size.
 
 mod sectors;
+mod synthetic;
 mod worker;
 
 use std::{
@@ -43,6 +45,10 @@ pub struct Arguments {
     /// Measure the kernels too
     #[arg(long)]
     kernels: bool,
+    /// Measure the prover on a circuit of so many rows, as a power of two, that means nothing, instead of
+    /// sectors: once with 98 of 100 variables being bits, once with none
+    #[arg(long, value_name = "LG", value_parser = clap::value_parser!(u32).range(10..=27))]
+    synthetic: Option<u32>,
 }
 
 /// Measures and prints a JSON object a line.
@@ -72,15 +78,20 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
         gpu::bench::run(&context, &[], &mut tell)?;
         gpu::msm::bench::bench(&context, &devices[0], MSM_SIZES)?;
     }
+    if let Some(lg) = arguments.synthetic {
+        let devices = device::all()?;
+        let measure = |dense| synthetic::measure(&devices[0], lg, dense, &tell);
+        return measure(false).and_then(|()| measure(true));
+    }
     if arguments.size.is_test_size() && !kept::is_ready(arguments.size) {
         make_parameters(arguments.size)?;
     }
-    let dir = sectors::directory()?;
+    let dir = sectors::directory("sectors")?;
     let began = Instant::now();
     let make = if arguments.sparse { Sector::sparse } else { Sector::make };
     let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
     let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
-    tell(&json!({ "bench": "sectors through c1", "count": sectors.len(), "ms": ms(began) }));
+    tell(&json!({ "bench": if arguments.sparse { "sparse sectors" } else { "sectors through c1" }, "count": sectors.len(), "ms": ms(began) }));
     let began = Instant::now();
     let mut processor = Processor::start(device)?;
     tell(&json!({ "bench": "start", "ms": ms(began), "processor": processor.offer }));

@@ -10,12 +10,14 @@ pub mod bench;
 pub mod element;
 pub mod fixed_base;
 pub mod kernels;
+pub mod lane;
 pub mod msm;
 pub mod ntt;
 pub mod points;
 pub mod prover;
 pub mod quotient;
 pub mod rows;
+pub mod sections;
 
 use std::{fs, sync::Arc};
 

@@ -4,7 +4,6 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::Path,
     sync::{Mutex, PoisonError},
@@ -16,11 +15,13 @@ use sealpipe_params::Layout;
 use sealpipe_protocol::{Code, TaskError, durable, failure};
 
 use super::{
-    file::{ALIGNMENT, Header, Section},
+    file::{Header, Out, Section},
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, gpu::points::Curve as _, watch::Watch};
+use crate::{circuit::Circuit, gpu::points::Curve as _,
+    watch::{Phase, Watch},
+};
 
 /// Points that a thread converts at a time: 1.5 or 3 MiB.
 const CHUNK: usize = 1 << 14;
@@ -79,8 +80,7 @@ pub fn convert(
         .map_err(|error| failure::input("the parameters", source.path, &error))?;
     durable::write_file(target, |to| {
         let conversion = Conversion { source, from: &file, n_bytes, watch };
-        let mut out = Out { to, path: target, at: 0 };
-        out.write(&header.to_bytes())?;
+        let mut out = Out::begin(to, target, &header)?;
         conversion.sections(&mut out, circuit, order, &queries)
     })
 }
@@ -121,30 +121,6 @@ fn header(source: &Source<'_>, circuit: &Circuit, order: Order, queries: &Querie
     Header { order: order.id, circuit: circuit.digest, source: source.digest, counts }
 }
 
-/// The file that is written.
-struct Out<'f> {
-    to: &'f File,
-    path: &'f Path,
-    at: u64,
-}
-
-impl Out<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), TaskError> {
-        self.at += bytes.len() as u64;
-        self.to.write_all(bytes).map_err(|error| self.failed(&error))
-    }
-
-    /// Goes to where the next section begins.
-    fn align(&mut self) -> Result<(), TaskError> {
-        self.at = self.at.next_multiple_of(ALIGNMENT);
-        self.to.seek(SeekFrom::Start(self.at)).map(drop).map_err(|error| self.failed(&error))
-    }
-
-    fn failed(&self, error: &io::Error) -> TaskError {
-        failure::output("the converted parameters", self.path, error)
-    }
-}
-
 struct Conversion<'c> {
     source: &'c Source<'c>,
     from: &'c File,
@@ -162,7 +138,7 @@ impl Conversion<'_> {
     ) -> Result<(), TaskError> {
         let key = sealpipe_params::verifying_key(self.source.path)
             .map_err(|error| corrupt(self.source.path, &error.to_string()))?;
-        out.align()?;
+        out.section()?;
         out.write(&key)?;
         let [_, h, l, a, b_g1, b_g2] = self.source.layout.first_points();
         let n_domain = circuit.n_constraints().next_power_of_two();
@@ -186,7 +162,7 @@ impl Conversion<'_> {
         for numbers in
             [&of_a.values.numbers, &of_a.bits.numbers, &of_b.values.numbers, &of_b.bits.numbers]
         {
-            out.align()?;
+            out.section()?;
             for part in numbers.chunks(CHUNK) {
                 let bytes: Vec<u8> = part.iter().flat_map(|number| number.to_le_bytes()).collect();
                 out.write(&bytes)?;
@@ -205,7 +181,7 @@ impl Conversion<'_> {
         let sums: Vec<_> =
             (0..n_threads).map(|_| Mutex::new(Sums::<P>::new(random_seed()))).collect();
         for (first, sources) in sections {
-            out.align()?;
+            out.section()?;
             for group in sources.chunks(CHUNK * CHUNKS_PER_THREAD * n_threads) {
                 self.watch.check()?;
                 let chunks: Vec<_> = group.chunks(CHUNK).collect();
@@ -214,7 +190,7 @@ impl Conversion<'_> {
                 for bytes in converted? {
                     out.write(&bytes)?;
                 }
-                self.watch.report("converting parameters", out.at, self.n_bytes, "bytes");
+                self.watch.report(Phase::Converting, out.n_bytes(), self.n_bytes);
             }
         }
         let mut all = Sums::<P>::new(0);

@@ -10,9 +10,14 @@
 //! Numbers are little-endian. `order` says in which order the coefficients of the quotient come, `circuit` is
 //! the circuit's digest, `source` the first 16 bytes of the BLAKE2b-512 of bellperson's file.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
-use sealpipe_protocol::{Code, TaskError};
+use sealpipe_protocol::{Code, TaskError, failure};
 
 const MAGIC: [u8; 16] = *b"sealpipe-c2-keys";
 
@@ -23,7 +28,7 @@ pub const TEST_SOURCE: [u8; 16] = *b"made for tests..";
 const VERSION: u32 = 1;
 
 /// Sections begin at multiples of this, and the first after so many bytes: a page.
-pub(super) const ALIGNMENT: u64 = 4096;
+const ALIGNMENT: u64 = 4096;
 
 /// What is in the file, in its order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +127,7 @@ impl Header {
         (offsets, end)
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.order.to_le_bytes());
@@ -158,6 +163,55 @@ impl Header {
         };
         // The offsets follow from the counts; that they stand there is for people.
         (header.to_bytes() == bytes.get(..header.to_bytes().len())?).then_some(header)
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Out<'f> {
+    to: &'f File,
+    path: &'f Path,
+    at: u64,
+}
+
+impl<'f> Out<'f> {
+    /// Writes the header to `to`, which is at `path` or beside it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn begin(to: &'f File, path: &'f Path, header: &Header) -> Result<Self, TaskError> {
+        let mut out = Self { to, path, at: 0 };
+        // Whatever is not written is zeros: between sections, and where the last are empty.
+        to.set_len(header.offsets().1).map_err(|error| out.failed(&error))?;
+        out.write(&header.to_bytes())?;
+        Ok(out)
+    }
+
+    /// Goes to where the next section begins. They come in their order, each as long as the header says.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn section(&mut self) -> Result<(), TaskError> {
+        self.at = self.at.next_multiple_of(ALIGNMENT);
+        self.to.seek(SeekFrom::Start(self.at)).map(drop).map_err(|error| self.failed(&error))
+    }
+
+    /// Writes elements of the section.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), TaskError> {
+        self.at += bytes.len() as u64;
+        self.to.write_all(bytes).map_err(|error| self.failed(&error))
+    }
+
+    /// Bytes so far.
+    pub fn n_bytes(&self) -> u64 {
+        self.at
+    }
+
+    fn failed(&self, error: &io::Error) -> TaskError {
+        failure::output("the converted parameters", self.path, error)
     }
 }
 
@@ -202,12 +256,11 @@ impl Params {
         Section::ALL.iter().map(|s| (self.len(*s) * s.element_bytes()) as u64).sum()
     }
 
-    /// Reads elements of a section from the one at `first` on, as many as `to` has room for.
+    /// Reads bytes of a section from the one at `at` on, as many as `to` has room for.
     ///
     /// # Errors
     /// What the disk says, and the end of the section as the end of the file.
-    pub fn read(&self, section: Section, first: usize, to: &mut [u8]) -> Result<(), TaskError> {
-        let at = first * section.element_bytes();
+    pub fn read_bytes(&self, section: Section, at: usize, to: &mut [u8]) -> Result<(), TaskError> {
         let read = match at + to.len() <= self.len(section) * section.element_bytes() {
             true => self.file.read_exact_at(to, self.offsets[section as usize] + at as u64),
             false => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
@@ -215,5 +268,16 @@ impl Params {
         read.map_err(|error| {
             TaskError::io(Code::InputUnavailable, "the converted parameters", &error)
         })
+    }
+
+    /// The same file once more, for another reader.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn again(&self) -> Result<Self, TaskError> {
+        let file = self.file.try_clone().map_err(|error| {
+            TaskError::io(Code::InternalError, "the converted parameters", &error)
+        })?;
+        Ok(Self { file, header: self.header.clone(), offsets: self.offsets })
     }
 }

@@ -19,12 +19,16 @@ use rustix::fs::{FlockOperation, flock};
 use sealpipe_params::{Layout, ParameterSet};
 use sealpipe_protocol::{Code, TaskError, durable, failure, stage::proof::SealProof};
 use sealpipe_reference::stage::groth16;
+use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
 use super::{
     convert::{self, Order, Source},
     file::{Params, TEST_SOURCE},
 };
-use crate::{circuit::Circuit, watch::Watch};
+use crate::{
+    circuit::Circuit,
+    watch::{Phase, Watch},
+};
 
 /// Bytes of a file that are digested at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -60,6 +64,14 @@ pub fn is_ready(proof: SealProof) -> bool {
     is_current || (!kept.source.exists() && kept.converted.exists())
 }
 
+/// A directory for what is made of the parameters, instead of theirs: where that cannot be written.
+const CACHE_VARIABLE: &str = "SEALPIPE_C2_CACHE";
+
+/// Where converted parameters and circuits are kept.
+pub fn directory() -> PathBuf {
+    std::env::var_os(CACHE_VARIABLE).map_or_else(parameter_cache_dir, PathBuf::from)
+}
+
 /// The files of a parameter set.
 #[derive(Debug)]
 pub struct Kept {
@@ -74,13 +86,18 @@ impl Kept {
     /// Of a set whose key is the network's or not.
     pub fn of(set: &ParameterSet, network: bool) -> Self {
         let digest = set.network_digest().filter(|_| network);
-        Self::beside(&set.params_path(), digest)
+        Self::within(&directory(), &set.params_path(), digest)
     }
 
     /// Of bellperson's file at a path.
     pub fn beside(source: &Path, digest: Option<[u8; 16]>) -> Self {
-        let converted = source.with_extension("keys");
-        let marker = source.with_extension("keys.checked");
+        Self::within(source.parent().unwrap_or(Path::new(".")), source, digest)
+    }
+
+    fn within(dir: &Path, source: &Path, digest: Option<[u8; 16]>) -> Self {
+        let kept = dir.join(source.file_name().unwrap_or_default());
+        let (converted, marker) =
+            (kept.with_extension("keys"), kept.with_extension("keys.checked"));
         Self { source: source.to_owned(), converted, marker, digest }
     }
 
@@ -162,8 +179,9 @@ impl Kept {
 
     /// Waits until no other process converts in the directory.
     fn take_turn(&self, watch: &Watch<'_>) -> Result<File, TaskError> {
-        let dir = self.source.parent().unwrap_or(Path::new("."));
-        let failed = |error: io::Error| failure::input("the parameters", dir, &error);
+        let dir = self.converted.parent().unwrap_or(Path::new("."));
+        let failed = |error: io::Error| failure::output("the converted parameters", dir, &error);
+        fs::create_dir_all(dir).map_err(failed)?;
         let turn = File::open(dir).map_err(failed)?;
         loop {
             match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
@@ -172,7 +190,7 @@ impl Kept {
                 Err(error) => return Err(failed(error.into())),
             }
             watch.check()?;
-            watch.report("waiting for parameters", 0, 1, "files");
+            watch.report(Phase::Waiting, 0, 1);
             thread::sleep(POLL);
         }
     }
@@ -193,7 +211,7 @@ impl Kept {
             }
             state.update(&buffer[..n]);
             done += n as u64;
-            watch.report("checking parameters", done, total, "bytes");
+            watch.report(Phase::Checking, done, total);
         }
         let mut digest = [0; 16];
         digest.copy_from_slice(&state.finalize().as_bytes()[..16]);

@@ -64,7 +64,7 @@ impl Prover for Book<'_> {
 impl Book<'_> {
     fn elements(&self, section: Section) -> Vec<u8> {
         let mut bytes = vec![0; self.params.len(section) * section.element_bytes()];
-        self.params.read(section, 0, &mut bytes).unwrap();
+        self.params.read_bytes(section, 0, &mut bytes).unwrap();
         bytes
     }
 
