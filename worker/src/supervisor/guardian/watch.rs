@@ -19,7 +19,7 @@ use super::{
         process_table::{Process, processes},
         spec::DEFAULT_GRACE,
     },
-    group::{Group, KILL_WITHIN},
+    group::{Group, KILL_WITHIN, once_each},
     mark::{Mark, Worker, marked},
     told::{Known, Told},
 };
@@ -154,9 +154,7 @@ fn left(
 ) -> Vec<Process> {
     let mut left: Vec<_> = groups.iter().flat_map(|group| group.left(all, marks)).collect();
     left.extend(marks.iter().filter(|(_, mark)| mark.worker == worker).map(|(p, _)| *p));
-    left.sort_by_key(|process| process.pid);
-    left.dedup();
-    left
+    once_each(left)
 }
 
 /// Workers that were gone before this one began, and have left processes: their guardians are gone
