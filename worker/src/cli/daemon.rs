@@ -14,7 +14,7 @@ use sealpipe_protocol::{TaskError, method::Request};
 use super::Failure;
 use crate::{
     control::{
-        SOCKET_ENV, SectorState, SectorsResult,
+        MAX_CLIENTS, SOCKET_ENV, SectorState, SectorsResult,
         client::{Client, ClientError},
     },
     runtime,
@@ -90,7 +90,9 @@ impl From<ClientError> for Failure {
                  --socket or {SOCKET_ENV}"
             )),
             ClientError::Silent { .. } => failure.hint("its stderr says what it does"),
-            ClientError::Broken { .. } => failure.hint("its stderr says why"),
+            ClientError::Broken { .. } => failure.hint(format!(
+                "its stderr says why, unless {MAX_CLIENTS} clients are connected already: it takes no more"
+            )),
             ClientError::Refused(TaskError { data, .. }) => failure.caused(data),
         }
     }
