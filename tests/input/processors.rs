@@ -65,9 +65,9 @@ fn a_program_that_prints_rubbish_is_shown_with_some_of_it() {
     check(
         r#"bin = "/bin/sh"
            args = ["-c", "test $SEALPIPE_PROTOCOL && echo tree_d processor ready; sleep 100"]
-           stable_wait = "1s""#,
+           stable_wait = "5s""#,
         &[
-            "it said \"tree_d processor ready\" once, and not again in 1s",
+            "it said \"tree_d processor ready\" once, and not again in 5s",
             "hint: where it needs longer",
         ],
     );

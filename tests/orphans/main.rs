@@ -162,7 +162,11 @@ fn a_worker_that_is_stopped_kills_what_does_not_stop() {
 fn a_second_signal_ends_everything_at_once() {
     let stage = Stage::new();
     stage.run.signal(Signal::INT);
-    sleep(Duration::from_millis(500));
+    let deadline = Instant::now() + LIMIT;
+    while !stage.run.stderr().contains("SIGINT: stopping") {
+        assert!(Instant::now() < deadline, "it does not stop:\n{}", stage.run.stderr());
+        sleep(Duration::from_millis(10));
+    }
     stage.run.signal(Signal::INT);
     let ended = stage.run.end().code(130);
     ended.check(!ended.stderr.contains("did not stop"), "it waited for the grace to be over");

@@ -3,8 +3,7 @@
 //! Any stage can be another program's: the same build, another `bin`, the same sector.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -42,9 +41,7 @@ fn stand_in(bench: &Bench, name: &str) -> PathBuf {
         ran.display(),
         reference.display()
     );
-    let path = bench.write(name, script);
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    path
+    bench.write_program(name, &script)
 }
 
 fn python() -> PathBuf {

@@ -105,7 +105,7 @@ fn a_page_needs_nothing_from_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
     let page = dir.path().join("run.html");
     let scheme = data("scheme-b.toml");
-    let args = ["simulate", &&scheme, "--days", "2", "--html"];
+    let args = ["simulate", &scheme, "--days", "2", "--html"];
     succeeds(&[&args[..], &[page.to_str().unwrap()]].concat());
     let text = fs::read_to_string(page).unwrap();
     assert!(text.starts_with("<!DOCTYPE html>") && text.contains("scheme-b.toml"));

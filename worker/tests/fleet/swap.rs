@@ -195,10 +195,8 @@ async fn an_entry_that_comes_in_on_top_disturbs_no_other() {
     assert_eq!((reload.started, reload.removed), (names(&["echo[0]"]), names(&[])));
     assert!(reload.draining.is_empty(), "{:?}", reload.draining);
     let moved: Vec<_> = reload.changed.iter().map(|c| (&*c.processor, &*c.what[0])).collect();
-    let expected = [
-        ("echo[1]", "its place echo[0] → echo[1]"),
-        ("echo[2]", "its place echo[1] → echo[2]"),
-    ];
+    let expected =
+        [("echo[1]", "its place echo[0] → echo[1]"), ("echo[2]", "its place echo[1] → echo[2]")];
     assert_eq!(moved, expected);
     assert_eq!(pids, [bench.pid("echo[1]"), bench.pid("echo[2]")]);
     // What is told of it later is told of its new name.
