@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, LIMIT, Process, Run, root};
+use sealpipe_tests::{Bench, LIMIT, Process, Run, root, site::PATIENT};
 
 /// A processor, its child and its grandchild.
 const FAMILY: usize = 3;
@@ -26,7 +26,7 @@ impl Stage {
     fn new() -> Self {
         let bench = Bench::new();
         let program = root().join("tests/programs/stubborn.py");
-        bench.write("worker.toml", format!("[[processors.tree_d]]\nbin = {program:?}\n"));
+        bench.write("worker.toml", format!("[[processors.tree_d]]\nbin = {program:?}\n{PATIENT}"));
         let args = ["seal", "--size", "2KiB", "--out", "sector", "--config", "worker.toml"];
         let mut run = bench.start(&[&args[..], &["--until", "c1"]].concat());
         bench.journal("sector").wait_for_start(&mut run, "tree_d");

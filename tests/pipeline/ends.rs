@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, LIMIT, Process, Run, Vector, root};
+use sealpipe_tests::{Bench, LIMIT, Process, Run, Vector, root, site::PATIENT};
 
 /// Resident memory of a worker that waits.
 const IDLE_BYTES: u64 = 30 << 20;
@@ -94,7 +94,7 @@ fn a_worker_that_waits_is_small() {
     let bench = Bench::new();
     let program = root().join("tests/programs/hostile.py");
     let entry = format!(
-        "[[processors.tree_d]]\nbin = {:?}\nargs = [\"silent-task\"]\n",
+        "[[processors.tree_d]]\nbin = {:?}\nargs = [\"silent-task\"]\n{PATIENT}",
         program.display().to_string()
     );
     bench.write("worker.toml", entry);

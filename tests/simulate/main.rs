@@ -22,14 +22,17 @@ sectors_in_flight = \"unbounded\"
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"a\"]
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"a\", \"b\"]
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"b\"]
 ";
 

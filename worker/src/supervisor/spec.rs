@@ -18,14 +18,18 @@ use sealpipe_protocol::{
 use crate::config::{
     DEFAULT_GROUP, Device, Entry, Pinning, Program,
     entry::{
-        CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
-        DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
+        CUDA_VISIBLE_DEVICES, DEFAULT_STALL_REPORT_AFTER, DEFAULT_STALLED_AFTER,
+        DEFAULT_STUCK_AFTER,
     },
     program,
 };
 
 /// How long a processor may take to stop, unless it is killed.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a processor without an entry may take to answer the handshake. Nobody can say otherwise, so
+/// it is enough for a machine on which nothing gets on.
+const IMPLIED_STABLE_WAIT: Duration = Duration::from_secs(60);
 
 /// An entry of the configuration, as it is called in output: `pc1[0]`, or `c1 (implied)`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -156,7 +160,7 @@ impl ProcessorSpec {
             program: Program::implied(stage, worker_dir),
             envs: BTreeMap::new(),
             inherit_envs: true,
-            stable_wait: DEFAULT_STABLE_WAIT,
+            stable_wait: IMPLIED_STABLE_WAIT,
             placement: Placement::default(),
             pinning: Pinning::default(),
             control_group: DEFAULT_GROUP.to_owned(),
