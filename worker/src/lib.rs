@@ -17,6 +17,7 @@ pub mod hardware;
 mod journal;
 pub mod pipeline;
 pub mod plan;
+mod runtime;
 pub mod scheduler;
 pub mod simulate;
 pub mod supervisor;
