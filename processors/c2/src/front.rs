@@ -17,7 +17,11 @@ use sealpipe_protocol::{
 };
 use sealpipe_reference::{front::Reference, stage::groth16};
 
-use crate::{gpu, params::kept, resident::Resident, stage,
+use crate::{
+    gpu,
+    params::kept,
+    resident::Resident,
+    stage,
     watch::{Phase, Watch},
 };
 

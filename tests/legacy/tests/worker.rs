@@ -6,7 +6,7 @@
 use std::{fs, time::Duration};
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, Run, Vector, program, text};
+use sealpipe_tests::{Bench, Run, Vector, program, site::PATIENT, text};
 use serde_json::Value;
 
 const IDENTITY: &str = "legacy vc-processors";
@@ -17,7 +17,8 @@ const PROOF_LIMIT: Duration = Duration::from_secs(1_800);
 /// An entry of a stage that is served by that processor.
 fn entry(stage: &str, more: &str) -> String {
     let bin = program("sealpipe-test-legacy");
-    format!("[[processors.{stage}]]\nbin = {:?}\n{more}\n", bin.display().to_string())
+    let bin = bin.display().to_string();
+    format!("[[processors.{stage}]]\nbin = {bin:?}\n{PATIENT}{more}\n")
 }
 
 fn entries(stages: &[&str], more: &str) -> String {

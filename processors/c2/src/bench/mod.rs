@@ -91,7 +91,9 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
     let make = if arguments.sparse { Sector::sparse } else { Sector::make };
     let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
     let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
-    tell(&json!({ "bench": if arguments.sparse { "sparse sectors" } else { "sectors through c1" }, "count": sectors.len(), "ms": ms(began) }));
+    tell(
+        &json!({ "bench": if arguments.sparse { "sparse sectors" } else { "sectors through c1" }, "count": sectors.len(), "ms": ms(began) }),
+    );
     let began = Instant::now();
     let mut processor = Processor::start(device)?;
     tell(&json!({ "bench": "start", "ms": ms(began), "processor": processor.offer }));

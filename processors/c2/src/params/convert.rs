@@ -19,7 +19,9 @@ use super::{
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, gpu::points::Curve as _,
+use crate::{
+    circuit::Circuit,
+    gpu::points::Curve as _,
     watch::{Phase, Watch},
 };
 

@@ -6,12 +6,7 @@
 //! The set-up's secrets are known to the process that makes it, so its proofs convince nobody else. Such a
 //! file says so: its source is [`TEST_SOURCE`].
 
-use std::{
-    fs::File,
-    io::{Seek, SeekFrom, Write},
-    path::Path,
-    sync::atomic::AtomicBool,
-};
+use std::{path::Path, sync::atomic::AtomicBool};
 
 use bellperson::Index;
 use blstrs::Scalar;
@@ -20,11 +15,11 @@ use rand_core::SeedableRng;
 use rand_xorshift::XorShiftRng;
 use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Staging};
 use sealpipe_params::{Assembly, ParameterSet, Progress, Queries as Scalars, Rows, SetUp, Term};
-use sealpipe_protocol::{Code, TaskError, durable, failure};
+use sealpipe_protocol::{Code, TaskError, durable};
 
 use super::{
     convert::Order,
-    file::{ALIGNMENT, Header, Section, TEST_SOURCE},
+    file::{Header, Out, Section, TEST_SOURCE},
     queries::Queries,
 };
 use crate::{
@@ -68,13 +63,15 @@ pub fn make(
         durable::require_space(dir, header.offsets().1)?;
     }
     durable::write_file(target, |file| {
-        let mut out = Out { file, path: target, at: 0, total: header.offsets().1, tell };
-        out.write(&header.to_bytes())?;
-        out.section(&set_up.key)?;
-        write_points(&mut out, circuit, order, device, &set_up, &queries)?;
+        let mut out = Out::begin(file, target, &header)?;
+        out.section()?;
+        out.write(&set_up.key)?;
+        let tell = |n_bytes| tell("computing points", n_bytes, header.offsets().1);
+        write_points(&mut out, circuit, order, device, &set_up, &queries, &tell)?;
         for part in [&queries.a.values, &queries.a.bits, &queries.b.values, &queries.b.bits] {
             let bytes: Vec<u8> = part.numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-            out.section(&bytes)?;
+            out.section()?;
+            out.write(&bytes)?;
         }
         set.write_companions(&set_up.key).map_err(|error| {
             TaskError::new(Code::ResourceExhausted, "the verifying key").caused_by(&error)
@@ -134,6 +131,7 @@ fn write_points(
     device: &Device,
     set_up: &SetUp,
     queries: &Queries,
+    tell: &dyn Fn(u64),
 ) -> Result<(), TaskError> {
     let Scalars { h, l, a, b, .. } = &set_up.queries;
     let context = gpu::open(device)?;
@@ -151,65 +149,37 @@ fn write_points(
     }
     let mut g1 = FixedBase::<G1>::new(&context, device, &mut staging, set_up.g1)?;
     for scalars in [&quotient, l_values, l_bits, a_values, a_bits, b_values, b_bits] {
-        out.points(&mut g1, &mut staging, scalars)?;
+        write_section(out, &mut g1, &mut staging, scalars, tell)?;
     }
     drop(g1);
     let mut g2 = FixedBase::<G2>::new(&context, device, &mut staging, set_up.g2)?;
     for scalars in [b_values, b_bits] {
-        out.points(&mut g2, &mut staging, scalars)?;
+        write_section(out, &mut g2, &mut staging, scalars, tell)?;
     }
     Ok(())
 }
 
-/// The file that is written.
-struct Out<'f> {
-    file: &'f File,
-    path: &'f Path,
-    at: u64,
-    total: u64,
-    tell: Tell<'f>,
-}
-
-impl Out<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), TaskError> {
-        let written = (&mut &*self.file).write_all(bytes);
-        written.map_err(|e| failure::output("the converted parameters", self.path, &e))?;
-        self.at += bytes.len() as u64;
-        (self.tell)("computing points", self.at, self.total);
-        Ok(())
+/// Computes the points of a section and writes them.
+fn write_section<C: Curve>(
+    out: &mut Out<'_>,
+    base: &mut FixedBase<C>,
+    staging: &mut Staging,
+    scalars: &[Scalar],
+    tell: &dyn Fn(u64),
+) -> Result<(), TaskError>
+where
+    C::Point: group::Curve<AffineRepr = C::Affine>,
+    C::Affine: Default,
+{
+    out.section()?;
+    let mut bytes = vec![0; MAX_BATCH.min(scalars.len()) * C::POINT_BYTES];
+    for part in scalars.chunks(MAX_BATCH) {
+        let bytes = &mut bytes[..part.len() * C::POINT_BYTES];
+        base.multiply(staging, part, bytes)?;
+        out.write(bytes)?;
+        tell(out.n_bytes());
     }
-
-    /// Goes to where the next section begins.
-    fn align(&mut self) -> Result<(), TaskError> {
-        self.at = self.at.next_multiple_of(ALIGNMENT);
-        let moved = (&mut &*self.file).seek(SeekFrom::Start(self.at));
-        moved.map(drop).map_err(|e| failure::output("the converted parameters", self.path, &e))
-    }
-
-    fn section(&mut self, bytes: &[u8]) -> Result<(), TaskError> {
-        self.align()?;
-        self.write(bytes)
-    }
-
-    fn points<C: Curve>(
-        &mut self,
-        base: &mut FixedBase<C>,
-        staging: &mut Staging,
-        scalars: &[Scalar],
-    ) -> Result<(), TaskError>
-    where
-        C::Point: group::Curve<AffineRepr = C::Affine>,
-        C::Affine: Default,
-    {
-        self.align()?;
-        let mut bytes = vec![0; MAX_BATCH.min(scalars.len()) * C::POINT_BYTES];
-        for part in scalars.chunks(MAX_BATCH) {
-            let bytes = &mut bytes[..part.len() * C::POINT_BYTES];
-            base.multiply(staging, part, bytes)?;
-            self.write(bytes)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The first GPU.
