@@ -67,15 +67,6 @@ template <class Field> struct Points {
     FN Affine<Field> point(uint32_t entry) const { return {x(entry), y(entry)}; }
 };
 
-// Has the caches fetch what a later turn will load.
-template <class T> FN void fetch_early(const T *from) {
-#ifdef __CUDA_ARCH__
-#pragma unroll
-    for (int byte = 0; byte < (int)sizeof(T); byte += 64) asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + byte));
-    asm volatile("prefetch.global.L1 [%0];" ::"l"((const char *)from + sizeof(T) - 1));
-#endif
-}
-
 // Whether the first coordinates alone tell that a sum is that of two different, finite points.
 template <class Field> FN bool is_plain(const Field &x1, const Field &x2) {
     return !same(x1, x2) && !is_zero(x1) && !is_zero(x2);
@@ -141,13 +132,6 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         Field product = fp::one_of<Field>();
 #pragma unroll 1
         for (; i < end; i += BLOCK) {
-#ifdef MSM_PREFETCH
-            if (i + BLOCK < end) {
-                Pair later = pairs[i + BLOCK];
-                fetch_early(&points.at(later.first)->x);
-                fetch_early(&points.at(later.second)->x);
-            }
-#endif
             store(&sums[start + i].x, product);
             Pair pair = pairs[i];
             Field x1 = points.x(pair.first), x2 = points.x(pair.second), own = sub(x2, x1);
@@ -165,14 +149,6 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         while (i >= from + BLOCK) {
             i -= BLOCK;
             Pair pair = pairs[i];
-#ifdef MSM_PREFETCH
-            if (i >= from + BLOCK) {
-                Pair later = pairs[i - BLOCK];
-                fetch_early(points.at(later.first));
-                fetch_early(points.at(later.second));
-                fetch_early(&sums[start + i - BLOCK].x);
-            }
-#endif
             Affine<Field> *to = sums + start + i;
             Field own = mul(inverse, load(&to->x));
             Field x1 = points.x(pair.first), x2 = points.x(pair.second);

@@ -2,9 +2,11 @@
 //
 // A multi-scalar multiplication's scalars by digits, and its points by buckets (Pippenger).
 //
-// A scalar is sum d_w 2^(w width) with digits |d_w| <= 2^(width - 1), so that a window has 2^(width - 1)
-// buckets: digit d puts the point, or its negative, into bucket |d| - 1 of window w; zeros into none. Buckets
-// of a pass's windows are numbered one window after another. Sorting counts: a digit's rank is how many came
+// A scalar is sum d_w 2^(e_w) with digits |d_w| <= 2^(e_(w+1) - e_w - 1), so that a window of `width` bits has
+// 2^(width - 1) buckets: digit d puts the point, or its negative, into bucket |d| - 1 of window w; zeros into
+// none. The first n_wide windows have `width` bits and the others one less (and leave half of their buckets
+// empty), so that all 256 bits are used: a last window of few bits would have few and long lists.
+// Buckets of a pass's windows are numbered one window after another. Sorting counts: a digit's rank is how many came
 // before it into its bucket, and its place is the bucket's offset plus the rank.
 #pragma once
 #include "fr.cuh"
@@ -38,23 +40,24 @@ FN void number_of(uint32_t *to, const uint4 *scalar) {
 
 } // namespace msm
 
-// Digits of n scalars (Montgomery form) in `n_windows` windows of `width` bits from window `from` on.
+// Digits of n scalars (Montgomery form) in `n_windows` windows from window `from` on.
 // keys[w n + i] is the bucket and the sign, or NONE for a zero; ranks[w n + i] its rank; counts must be zero
 // and are then the sizes of the buckets. A thread a scalar.
 extern "C" __global__ void __launch_bounds__(256)
     msm_digits(uint32_t *keys, uint32_t *ranks, uint32_t *counts, const uint4 *scalars, uint64_t n, uint64_t width,
-               uint64_t from, uint64_t n_windows) {
+               uint64_t n_wide, uint64_t from, uint64_t n_windows) {
     uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n) return;
     uint32_t s[9];
     msm::number_of(s, scalars + 2 * i);
     s[8] = 0;
-    uint32_t mask = (1u << width) - 1, half = 1u << (width - 1), carry = 0;
+    uint32_t carry = 0;
 #pragma unroll 1
     for (uint64_t w = 0; w < from + n_windows; w++) {
+        uint32_t bits = (uint32_t)(w < n_wide ? width : width - 1), mask = (1u << bits) - 1, half = 1u << (bits - 1);
         uint32_t digit = (s[0] & mask) + carry;
 #pragma unroll
-        for (int k = 0; k < 8; k++) s[k] = (uint32_t)(((uint64_t)s[k + 1] << 32 | s[k]) >> width);
+        for (int k = 0; k < 8; k++) s[k] = (uint32_t)(((uint64_t)s[k + 1] << 32 | s[k]) >> bits);
         bool is_negative = digit > half;
         carry = is_negative;
         if (w < from) continue;

@@ -133,13 +133,28 @@ extern "C" __global__ void __launch_bounds__(msm::LIST_BLOCK)
         for (uint64_t l = 0; l < level; l++) slot += totals[l];
     }
     __syncthreads();
-    for (uint32_t i = t; i < total; i += msm::LIST_BLOCK) {
-        int owner = 0; // how many groups end at or before pair i
-        for (int step = msm::LIST_BLOCK / 2; step > 0; step /= 2)
-            if (sums[owner + step - 1] <= i) owner += step;
-        uint32_t own = i - (owner ? sums[owner - 1] : 0), at = places[owner];
-        pairs[base + i] = {lists[at + 2 * own], lists[at + 2 * own + 1]};
-        next[at + own] = msm::OF_SUM | (slot + i);
+    // Several at a time, so that their loads overlap: a long list is one block's.
+    constexpr int AT_ONCE = 4;
+    for (uint32_t from = t; from < total; from += AT_ONCE * msm::LIST_BLOCK) {
+        uint32_t at[AT_ONCE], own[AT_ONCE];
+        msm::Pair found[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            uint32_t i = from + k * msm::LIST_BLOCK;
+            if (i >= total) continue;
+            int owner = 0; // how many groups end at or before pair i
+            for (int step = msm::LIST_BLOCK / 2; step > 0; step /= 2)
+                if (sums[owner + step - 1] <= i) owner += step;
+            own[k] = i - (owner ? sums[owner - 1] : 0), at[k] = places[owner];
+            found[k] = {lists[at[k] + 2 * own[k]], lists[at[k] + 2 * own[k] + 1]};
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            uint32_t i = from + k * msm::LIST_BLOCK;
+            if (i >= total) continue;
+            pairs[base + i] = found[k];
+            next[at[k] + own[k]] = msm::OF_SUM | (slot + i);
+        }
     }
 }
 

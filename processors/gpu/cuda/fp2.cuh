@@ -30,7 +30,7 @@ FN void add_half_p_r(uint32_t *t) {
 }
 
 // With all parts below 2p: c0 = a0 b0 - a1 b1 + 0.5 p R < 0.91 p R, c1 = a0 b1 + a1 b0 < 0.82 p R.
-FN Fp2 mul(const Fp2 &a, const Fp2 &b) {
+FN_CALL Fp2 mul(Fp2 a, Fp2 b) {
     uint32_t t0[2 * N], t1[2 * N], t2[2 * N];
     wide_mul(t2, sum(a.c0, a.c1), sum(b.c0, b.c1));
     wide_mul(t0, a.c0, b.c0);

@@ -112,7 +112,7 @@ FN Fp combined_mod(const Fp &u, const Fp &v, const Row &row) {
 }
 
 // R^2 / a: the inverse of a / R in Montgomery form. Zero for zero.
-FN_CALL Fp inverse(const Fp &element) {
+FN_CALL Fp inverse(Fp element) {
     const Fp r3 = {{0xd94ca1e0u, 0xed48ac6bu, 0x03a7adf8u, 0x315f831eu, 0x615e29ddu, 0x9a53352au,
                     0x921e1761u, 0x34c04e5eu, 0x65724728u, 0x2512d435u, 0x91755d4du, 0x0aa63460u}};
     // a = element u and b = element v mod p throughout.

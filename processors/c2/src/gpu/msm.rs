@@ -187,9 +187,9 @@ impl Msm {
             4 * buckets.n as usize,
             0,
         )?;
-        let shape = [u64::from(windows.width), range.start, n_windows].map(Argument::from);
-        let [width, from, count] = shape;
-        let arguments = [keys, ranks, counts, scalars, n.into(), width, from, count];
+        let shape = [u64::from(windows.width), windows.n_wide(), range.start, n_windows];
+        let [width, n_wide, from, count] = shape.map(Argument::from);
+        let arguments = [keys, ranks, counts, scalars, n.into(), width, n_wide, from, count];
         self.kernels.digits(&mut self.stream, n, arguments)?;
         let arguments = [offsets, pass.used(0)?, counts, buckets.n.into()];
         self.kernels.place(&mut self.stream, buckets.n, arguments)?;
@@ -203,7 +203,7 @@ impl Msm {
         self.reduce(&mut pass, &lines, (1 << shape[0], 2 * n_full))?;
         self.regroup(&pass, BITS, shape, (&lines, &weights))?;
         let of_windows = range.flat_map(|w| {
-            let from = w as u32 * windows.width;
+            let from = windows.exponent(w);
             windows.weights().map(move |weight| from + weight)
         });
         self.sum(&pass, &weights, of_windows.collect(), results)
@@ -264,7 +264,7 @@ impl Msm {
         let [even, odd] = lists;
         let lists = [even?, odd?];
         let (kernels, most_blocks) = self.of::<C>();
-        let most_blocks = most_blocks * self.n_processors;
+        let most_blocks = std::env::var("MSM_BLOCKS").ok().map_or(most_blocks, |b| b.parse().unwrap()) * self.n_processors;
         for level in 0..u64::from(lg_ceil(longest)) {
             if pass.level >= MAX_LEVELS {
                 return Err(GpuError::new(Kind::Defect, "too many levels"));

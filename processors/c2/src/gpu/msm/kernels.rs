@@ -66,8 +66,8 @@ impl Kernels {
         })
     }
 
-    /// keys, ranks, counts, scalars, n, width, from, n_windows
-    pub fn digits(&self, stream: &mut Stream, n: u64, arguments: [Argument; 8]) -> Result<()> {
+    /// keys, ranks, counts, scalars, n, width, n_wide, from, n_windows
+    pub fn digits(&self, stream: &mut Stream, n: u64, arguments: [Argument; 9]) -> Result<()> {
         launch(stream, &self.digits, n, arguments)
     }
 

@@ -25,7 +25,7 @@ pub(super) fn lg_ceil(n: u64) -> u32 {
 /// The windows of scalars, and their buckets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Windows {
-    /// Bits of a digit.
+    /// Bits of a digit of the first windows; the last have one less.
     pub width: u32,
     /// Digits of a scalar.
     pub n: u64,
@@ -39,7 +39,19 @@ impl Windows {
         WIDTHS.map(windows).min_by_key(cost).unwrap_or_else(|| windows(*WIDTHS.end()))
     }
 
-    /// Buckets of a window.
+    /// Windows of the full width, so that all have the scalar's bits together.
+    pub fn n_wide(self) -> u64 {
+        let spare = self.n * u64::from(self.width) - u64::from(SCALAR_BITS);
+        self.n.saturating_sub(spare)
+    }
+
+    /// The power of two that a window's digits count for.
+    pub fn exponent(self, window: u64) -> u32 {
+        let narrow = window.saturating_sub(self.n_wide());
+        (window * u64::from(self.width) - narrow) as u32
+    }
+
+    /// Buckets of a window of the full width.
     pub fn n_buckets(self) -> u64 {
         1 << (self.width - 1)
     }
@@ -214,7 +226,10 @@ mod tests {
         }
         for n in (0..26).map(|lg| 1 << lg) {
             let windows = Windows::of(n);
-            assert!(windows.n * u64::from(windows.width) >= u64::from(SCALAR_BITS));
+            assert!(windows.exponent(windows.n) >= SCALAR_BITS, "{windows:?}");
+            let widths = (0..windows.n).map(|w| windows.exponent(w + 1) - windows.exponent(w));
+            assert!(widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width)));
+            assert_eq!(widths.filter(|width| *width == windows.width).count() as u64, windows.n_wide());
             assert_eq!(windows.weights().count() as u64, windows.n_weights());
         }
     }
