@@ -309,3 +309,11 @@ fn a_circuit_is_extracted_once_and_again_when_its_file_is_damaged() {
     assert!(Circuit::of(SMALL, dir.path(), &cancel).unwrap() == extracted);
     assert!(Circuit::load(SMALL, dir.path()).unwrap() == Some(extracted));
 }
+
+#[test]
+fn a_circuit_made_of_repetitions_is_the_circuits_own() {
+    let params = sector::setup::<SectorShapeBase>(64, 2, 3);
+    let cancel = AtomicBool::new(false);
+    let repeated = Circuit::of_params(&params, &cancel).unwrap();
+    assert!(repeated == Circuit::from_blank(shape::blank(&params), &cancel).unwrap());
+}

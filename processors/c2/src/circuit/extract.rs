@@ -11,8 +11,9 @@ use filecoin_proofs::with_shape;
 use sealpipe_params::{Assembly, Rows};
 use sealpipe_protocol::{Class, Code, TaskError, stage::proof::SealProof};
 use storage_proofs_core::merkle::MerkleTreeTrait;
+use storage_proofs_porep::stacked::{Challenges, PublicParams};
 
-use super::{Circuit, Densities, Matrix, bits, file};
+use super::{Circuit, Densities, Matrix, bits, file, repeat};
 use crate::{assignment::Variables, shape};
 
 impl Circuit {
@@ -25,9 +26,32 @@ impl Circuit {
             proof: SealProof,
             cancel: &AtomicBool,
         ) -> Result<Circuit, TaskError> {
-            Circuit::from_blank(shape::blank::<Tree>(&shape::setup::<Tree>(proof)?), cancel)
+            Circuit::of_params(&shape::setup::<Tree>(proof)?, cancel)
         }
         with_shape!(proof.sector_bytes(), shaped, proof, cancel)
+    }
+
+    /// The circuit of filecoin-proofs' parameters.
+    ///
+    /// # Errors
+    /// As [`extract`](Self::extract).
+    pub fn of_params<Tree: 'static + MerkleTreeTrait>(
+        params: &PublicParams<Tree>,
+        cancel: &AtomicBool,
+    ) -> Result<Self, TaskError> {
+        let n = params.challenges.num_challenges_per_partition();
+        if n <= 2 {
+            return Self::from_blank(shape::blank(params), cancel);
+        }
+        let of = |n: usize| {
+            let challenges = Challenges::new_interactive(n);
+            let params = PublicParams::new(params.graph.clone(), challenges, params.num_layers);
+            Self::from_blank(shape::blank::<Tree>(&params), cancel)
+        };
+        repeat::repeat(&of(1)?, &of(2)?, n as u32).ok_or_else(|| {
+            let message = format!("the circuit of {n} challenges is not {n} times that of one");
+            TaskError::new(Code::InternalError, message).class(Class::Permanent)
+        })
     }
 
     /// The matrices of any circuit, whose values are not asked for.

@@ -4,11 +4,12 @@
 //! once from storage-proofs-porep's circuit and kept in a file.
 //!
 //! Reading order: [`Circuit`], `extract` (from the circuit), `bits` (which variables can be nothing
-//! but bits), `file` (the file), [`straight`] (the circuit's own values, the slow way).
+//! but bits), `repeat` (many challenges from one), `file` (the file), [`straight`] (the circuit's own values, the slow way).
 
 mod bits;
 mod extract;
 mod file;
+mod repeat;
 pub mod straight;
 
 use std::{path::Path, sync::atomic::AtomicBool};
