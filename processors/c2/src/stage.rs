@@ -127,7 +127,10 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
             })
             .collect();
         drop(witnesses);
-        let proved = proving.into_iter().map(joined).fold(Ok(()), |all: Result<(), TaskError>, one| all.and(one));
+        let proved = proving
+            .into_iter()
+            .map(joined)
+            .fold(Ok(()), |all: Result<(), TaskError>, one| all.and(one));
         let checked = joined(checking);
         let _ = assigning.join();
         (proved, checked)
@@ -219,11 +222,15 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
                 self.step("verified");
                 return Ok(proof);
             }
-            eprintln!("warning: the proof of partition {k} made by {} does not verify", prover.name());
+            eprintln!(
+                "warning: the proof of partition {k} made by {} does not verify",
+                prover.name()
+            );
         }
         let tries = REPEATS + 1;
         let device = prover.name();
-        let message = format!("the proof of partition {k} does not verify, made {tries} times by {device}");
+        let message =
+            format!("the proof of partition {k} does not verify, made {tries} times by {device}");
         Err(TaskError::new(Code::VerificationFailed, message)
             .hint("the output of c1 is true, so that device computes wrong results"))
     }

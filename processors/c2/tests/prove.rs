@@ -41,19 +41,12 @@ impl bellperson::Circuit<Scalar> for Bits {
         let mut bits = Vec::new();
         for i in 0..N_BITS {
             let bit = cs.alloc(|| "bit", || Ok(Scalar::from(value()? >> i & 1)))?;
-            cs.enforce(
-                || "is a bit",
-                |lc| lc + bit,
-                |lc| lc + CS::one() - bit,
-                |lc| lc,
-            );
+            cs.enforce(|| "is a bit", |lc| lc + bit, |lc| lc + CS::one() - bit, |lc| lc);
             bits.push(bit);
         }
         cs.enforce(
             || "bits",
-            |lc| {
-                bits.iter().enumerate().fold(lc, |lc, (i, bit)| lc + (Scalar::from(1 << i), *bit))
-            },
+            |lc| bits.iter().enumerate().fold(lc, |lc, (i, bit)| lc + (Scalar::from(1 << i), *bit)),
             |lc| lc + CS::one(),
             |lc| lc + whole,
         );

@@ -23,8 +23,8 @@ use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_core::parameter_cache::{
-    CacheableParameters, get_parameter_data, get_verifying_key_data, metadata_id, parameter_cache_dir, parameter_id,
-    verifying_key_id,
+    CacheableParameters, get_parameter_data, get_verifying_key_data, metadata_id,
+    parameter_cache_dir, parameter_id, verifying_key_id,
 };
 use storage_proofs_porep::stacked::{PublicParams, StackedCircuit, StackedCompound};
 

@@ -144,8 +144,7 @@ fn params(path: &Path, circuit: &Circuit) -> Result<Params, TaskError> {
         Section::B1Bits | Section::B2Bits | Section::BBitNumbers => b.bits.numbers.len(),
     };
     let counts = Section::ALL.map(|section| count(section) as u64);
-    let header =
-        Header { order: gpu::ORDER.id, circuit: circuit.digest, source: [0; 16], counts };
+    let header = Header { order: gpu::ORDER.id, circuit: circuit.digest, source: [0; 16], counts };
     let (mut g1, mut g2) = (Vec::new(), Vec::new());
     for i in 1..=N_POINTS {
         let scalar = Scalar::from(i * i);
@@ -180,7 +179,8 @@ fn params(path: &Path, circuit: &Circuit) -> Result<Params, TaskError> {
         })
     })?;
     let opened = Params::open(path);
-    opened.ok().flatten().ok_or_else(|| {
-        TaskError::new(Code::InternalError, "the file is not what was written")
-    })
+    opened
+        .ok()
+        .flatten()
+        .ok_or_else(|| TaskError::new(Code::InternalError, "the file is not what was written"))
 }

@@ -19,7 +19,9 @@ use super::{
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, gpu::points::Curve as _,
+use crate::{
+    circuit::Circuit,
+    gpu::points::Curve as _,
     watch::{Phase, Watch},
 };
 
@@ -86,7 +88,11 @@ pub fn convert(
 }
 
 /// Refuses the parameters of another circuit.
-fn check_counts(source: &Source<'_>, circuit: &Circuit, queries: &Queries) -> Result<(), TaskError> {
+fn check_counts(
+    source: &Source<'_>,
+    circuit: &Circuit,
+    queries: &Queries,
+) -> Result<(), TaskError> {
     let Layout { ic, h, l, a, b_g1, .. } = source.layout;
     let domain = (circuit.n_constraints() as u64).next_power_of_two();
     let expected = [
@@ -218,7 +224,8 @@ impl Conversion<'_> {
         let mut to = Vec::with_capacity(sources.len() * P::Group::POINT_BYTES);
         let mut read = Vec::new();
         let mut points = Vec::with_capacity(sources.len());
-        for run in sources.chunk_by(|this, next| this.checked_add(1) == Some(*next) && *next != NONE)
+        for run in
+            sources.chunk_by(|this, next| this.checked_add(1) == Some(*next) && *next != NONE)
         {
             if run[0] == NONE {
                 to.resize(to.len() + P::Group::POINT_BYTES, 0);

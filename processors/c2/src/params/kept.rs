@@ -117,9 +117,8 @@ impl Kept {
         let digest = self.check_digest(watch)?;
         let is_current = |params: &Params| params.header().source == digest;
         if self.open(circuit, order)?.filter(is_current).is_none() {
-            let layout = Layout::read(&self.source).map_err(|error| {
-                TaskError::new(Code::ParametersMissing, error.to_string())
-            })?;
+            let layout = Layout::read(&self.source)
+                .map_err(|error| TaskError::new(Code::ParametersMissing, error.to_string()))?;
             let is_network = self.digest.is_some();
             let source = Source { path: &self.source, digest, is_network, layout };
             convert::convert(&source, &self.converted, circuit, order, watch)?;

@@ -106,7 +106,8 @@ mod tests {
     fn points_are_found_by_counting_those_before_them() {
         // Inputs 0 and 1; auxiliary variables 0 to 4, of which 1 and 3 are full-size.
         let variables = Variables { n_inputs: 2, n_aux: 5, full: vec![1, 3] };
-        let densities = Densities { a_aux: vec![0b11011], b_inputs: vec![0b01], b_aux: vec![0b11000] };
+        let densities =
+            Densities { a_aux: vec![0b11011], b_inputs: vec![0b01], b_aux: vec![0b11000] };
         let Queries { l, a, b } = Queries::of(&variables, &densities);
         assert_eq!(l.values, part(&[2, 3], &[1, 3]));
         assert_eq!(l.bits, part(&[0, 1, 2], &[0, 2, 4]));

@@ -228,8 +228,13 @@ mod tests {
             let windows = Windows::of(n);
             assert!(windows.exponent(windows.n) >= SCALAR_BITS, "{windows:?}");
             let widths = (0..windows.n).map(|w| windows.exponent(w + 1) - windows.exponent(w));
-            assert!(widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width)));
-            assert_eq!(widths.filter(|width| *width == windows.width).count() as u64, windows.n_wide());
+            assert!(
+                widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width))
+            );
+            assert_eq!(
+                widths.filter(|width| *width == windows.width).count() as u64,
+                windows.n_wide()
+            );
             assert_eq!(windows.weights().count() as u64, windows.n_weights());
         }
     }
