@@ -4,6 +4,7 @@
 
 mod crates;
 mod documents;
+mod kernels;
 mod sources;
 
 use std::{

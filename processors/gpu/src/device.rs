@@ -23,6 +23,8 @@ pub struct Device {
     pub capability: u32,
     /// Bytes of memory.
     pub memory_bytes: usize,
+    /// Multiprocessors.
+    pub n_processors: u32,
 }
 
 /// The GPUs that this process may use, in the driver's order; never none.

@@ -112,9 +112,11 @@ fn device(ordinal: i32) -> Result<Device> {
     use sys::CUdevice_attribute as A;
     let major = attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
     let minor = attribute(A::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+    let n_processors = attribute(A::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.unsigned_abs();
     // SAFETY: `handle` was given by the driver.
     let memory_bytes = unsafe { result::device::total_mem(handle) }.map_err(failed)?;
-    Ok(Device { ordinal, name, capability: (major * 10 + minor).unsigned_abs(), memory_bytes })
+    let capability = (major * 10 + minor).unsigned_abs();
+    Ok(Device { ordinal, name, capability, memory_bytes, n_processors })
 }
 
 /// A GPU in use: its primary context, and kernels loaded into it.

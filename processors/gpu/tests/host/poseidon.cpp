@@ -2,7 +2,7 @@
 //
 // The device's arithmetic, compiled for the host: reads lines `function words…` and answers with the result's
 // words. Words are hexadecimal, least significant first.
-#include "../cuda/poseidon.cuh"
+#include "../../cuda/poseidon.cuh"
 
 #include <cstdio>
 #include <iostream>
