@@ -100,6 +100,32 @@ fn proofs_are_bellpersons_bit_for_bit() {
     }
 }
 
+#[test]
+fn a_device_has_the_sums_of_the_book() {
+    let required = std::env::var_os("REQUIRE_GPU").is_some();
+    let devices = match sealpipe_gpu::device::all() {
+        Err(error) if !required => {
+            println!("skipped: {error}");
+            return;
+        }
+        devices => devices.unwrap(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = make(dir.path());
+    let circuit = circuit();
+    let (order, watch) = (gpu::ORDER, Watch::nobody());
+    let params = Kept::beside(&path, None).ensure(&circuit, order, &watch).unwrap();
+    let again = params.again().unwrap();
+    let mut device = gpu::prover::load(&devices[0], &circuit, again, &watch).unwrap();
+    let mut book = Book { circuit: &circuit, params: &params, order };
+    for number in [0, 1, 0x5a_1234_5678, (1 << N_BITS) - 1] {
+        let straight = Straight::of(Bits { number: Some(number) }).unwrap();
+        let assignment = straight.assignment(&circuit.variables).unwrap();
+        let expected = book.sums(&assignment, &watch).unwrap();
+        assert!(device.sums(&assignment, &watch).unwrap() == expected, "{number}");
+    }
+}
+
 /// A device that computes wrong sums so many times.
 struct Faulty<'a> {
     book: Book<'a>,
