@@ -58,7 +58,7 @@ impl Resident {
         let circuit = circuit(proof, watch)?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report(Phase::Loading, 0, 1);
-        let load = |device| gpu::prover::load(device, &circuit, params.again()?, watch);
+        let load = |device| gpu::prover::load(device, &circuit, params.clone(), watch);
         let provers = devices.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());

@@ -115,8 +115,7 @@ fn a_device_has_the_sums_of_the_book() {
     let circuit = circuit();
     let (order, watch) = (gpu::ORDER, Watch::nobody());
     let params = Kept::beside(&path, None).ensure(&circuit, order, &watch).unwrap();
-    let again = params.again().unwrap();
-    let mut device = gpu::prover::load(&devices[0], &circuit, again, &watch).unwrap();
+    let mut device = gpu::prover::load(&devices[0], &circuit, params.clone(), &watch).unwrap();
     let mut book = Book { circuit: &circuit, params: &params, order };
     for number in [0, 1, 0x5a_1234_5678, (1 << N_BITS) - 1] {
         let straight = Straight::of(Bits { number: Some(number) }).unwrap();
