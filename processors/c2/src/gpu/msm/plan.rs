@@ -17,6 +17,9 @@ pub(super) const MAX_LEVELS: u64 = 96;
 /// Neighbours of a run: `RUN` of `msm_lists.cuh`.
 pub(super) const RUN: u64 = 256;
 
+/// `BLOCK` of `msm_add.cuh`.
+pub(super) const ADD_BLOCK: u64 = 128;
+
 /// ceil(lg n), 0 for 0 and 1.
 pub(super) fn lg_ceil(n: u64) -> u32 {
     n.next_power_of_two().trailing_zeros()
@@ -130,7 +133,7 @@ pub(super) struct Layout {
     pub results: usize,
     /// Sums of pairs.
     pub sums: usize,
-    /// Those at most.
+    /// Those at most, and room for a block that is not full.
     pub n_sums: u64,
     /// Bytes of all.
     pub n_bytes: u64,
@@ -152,7 +155,7 @@ impl Layout {
         let pairs = space.take((4 * n_digits).max(8 * most_pairs));
         let results = space.take(n_weights * point_bytes / 2 * 3);
         // Of buckets, of rows and of columns: n_digits - full + 2 full.
-        let n_sums = n_digits + n_full;
+        let n_sums = n_digits + n_full + ADD_BLOCK;
         let sums = space.take(n_sums * point_bytes);
         let stages = vec![buckets, lines, weights];
         let keys = buckets.lists[1];
@@ -169,9 +172,10 @@ impl Layout {
         let last = space.stage(n_groups, n_groups * RUN);
         let pairs = space.take(8 * n.div_ceil(2));
         let results = space.take(n_groups * point_bytes / 2 * 3);
-        let sums = space.take(n * point_bytes);
+        let n_sums = n + ADD_BLOCK;
+        let sums = space.take(n_sums * point_bytes);
         let (stages, n_bytes) = (vec![runs, last], space.0);
-        Self { totals, stages, keys: 0, pairs, results, sums, n_sums: n, n_bytes }
+        Self { totals, stages, keys: 0, pairs, results, sums, n_sums, n_bytes }
     }
 }
 
