@@ -74,8 +74,8 @@ impl Kernels {
         launch(stream, &self.place, n, arguments)
     }
 
-    /// entries, keys, ranks, offsets, n, n_windows
-    pub fn scatter(&self, stream: &mut Stream, n: u64, arguments: [Argument; 6]) -> Result<()> {
+    /// entries, keys, ranks, offsets, n, n_windows, width, lg_parts
+    pub fn scatter(&self, stream: &mut Stream, n: u64, arguments: [Argument; 8]) -> Result<()> {
         launch(stream, &self.scatter, n, arguments)
     }
 

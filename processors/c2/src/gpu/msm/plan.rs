@@ -11,6 +11,9 @@ const WIDTHS: std::ops::RangeInclusive<u32> = 4..=22;
 /// Points of one chunk: enough that 2^19 buckets cost little beside them; their number fits an entry's 30 bits.
 const MAX_CHUNK: u64 = 1 << 25;
 
+/// Entries that are scattered at a time: a third of an H200's L2 cache.
+const PART_BYTES: u64 = 16 << 20;
+
 /// Levels of all stages of a pass: `totals` has so many.
 pub(super) const MAX_LEVELS: u64 = 96;
 
@@ -77,6 +80,12 @@ impl Windows {
     /// likewise, of all.
     pub fn n_weights(self) -> u64 {
         u64::from(self.width)
+    }
+
+    /// Into how many parts a window's buckets are cut so that the entries of one, 4 bytes for each of n points,
+    /// fit the L2 cache; a power of two.
+    pub fn lg_parts(self, n: u64) -> u32 {
+        lg_ceil((4 * n).div_ceil(PART_BYTES)).min(self.width - 1)
     }
 
     /// What the sums of a window count for, as powers of two: bucket j has the weight j + 1.
@@ -232,8 +241,13 @@ mod tests {
             let windows = Windows::of(n);
             assert!(windows.exponent(windows.n) >= SCALAR_BITS, "{windows:?}");
             let widths = (0..windows.n).map(|w| windows.exponent(w + 1) - windows.exponent(w));
-            assert!(widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width)));
-            assert_eq!(widths.filter(|width| *width == windows.width).count() as u64, windows.n_wide());
+            assert!(
+                widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width))
+            );
+            assert_eq!(
+                widths.filter(|width| *width == windows.width).count() as u64,
+                windows.n_wide()
+            );
             assert_eq!(windows.weights().count() as u64, windows.n_weights());
         }
     }
