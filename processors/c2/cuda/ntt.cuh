@@ -38,6 +38,8 @@ struct Layout {
         : lg_tile(packed & 255), lg_radix(packed >> 8 & 255), lg_columns(packed >> 16 & 255),
           lg_stride(packed >> 24 & 255), lg_low(packed >> 32 & 255), lg_high(packed >> 40 & 255),
           lg_n(packed >> 48 & 255) {}
+    // Slots of a thread that have an element: all but in transforms of less than eight.
+    FN unsigned slots() const { return lg_n < 3 ? 1u << lg_n : PER_THREAD; }
     // Rounds of three bits; the one at the lowest bits has what is left.
     FN unsigned rounds() const { return (lg_radix + 2) / 3; }
     // Bits of the digit that are not yet transformed before round i, counted from the highest bits down.
@@ -61,11 +63,19 @@ FN void copy8(uint32_t *to, const uint32_t *from) {
     for (int i = 0; i < 8; i++) to[i] = from[i];
 }
 
-// (a, b) = (a + b, a - b).
+// (a, b) = (a + b, a - b), canonical.
 FN void cross(uint32_t *a, uint32_t *b) {
     uint32_t sum[8];
     fr::add_mod(sum, a, b);
     fr::sub_mod(b, a, b);
+    copy8(a, sum);
+}
+
+// The same below 2r: for what is multiplied next, or made canonical.
+FN void cross_wide(uint32_t *a, uint32_t *b) {
+    uint32_t sum[8];
+    fr::add_wide(sum, a, b);
+    fr::sub_wide(b, a, b);
     copy8(a, sum);
 }
 
@@ -75,36 +85,36 @@ FN void cross(uint32_t *a, uint32_t *b) {
 #define NTT_HALF_DIFFERENCE                                                                       \
     {0xf6c8238e, 0x2ed7d8a8, 0xef11cf0b, 0xd1843b80, 0x68ddf412, 0x6054274e, 0x2f509bb9, 0x379857e1}
 
-// x0 … x3 -> y0, y1, y2, y3 with w_4.
+// x0 … x3 -> y0, y1, y2, y3 with w_4, from canonical elements to ones below 2r.
 FN void transform4(uint32_t *x0, uint32_t *x1, uint32_t *x2, uint32_t *x3) {
     const uint32_t w4[8] = NTT_W4;
     cross(x0, x2); // x0 + x2, x0 - x2
     cross(x1, x3);
-    fr::mul_mod(x3, x3, w4);
-    cross(x0, x1); // y0, y2
-    cross(x2, x3); // y1, y3
+    fr::mul(x3, x3, w4);
+    cross_wide(x0, x1); // y0, y2
+    cross_wide(x2, x3); // y1, y3
     uint32_t y2[8];
     copy8(y2, x1);
     copy8(x1, x2);
     copy8(x2, y2);
 }
 
-// x0 … x7 -> y0 … y7 with w = w_8. With a_j = x_j - x_(j + 4), y_1 and y_3 are a_0 + w^2 a_2 and
-// a_0 - w^2 a_2 plus (a_1 + a_3) (w + w^3) / 2 and plus or minus (a_1 - a_3) (w - w^3) / 2; y_5 and y_7 are
-// with minus.
+// x0 … x7 -> y0 … y7 with w = w_8, from canonical elements to ones below 2r. With a_j = x_j - x_(j + 4), y_1 and
+// y_3 are a_0 + w^2 a_2 and a_0 - w^2 a_2 plus (a_1 + a_3) (w + w^3) / 2 and plus or minus
+// (a_1 - a_3) (w - w^3) / 2; y_5 and y_7 are with minus.
 FN void transform8(uint32_t (*x)[8]) {
     const uint32_t w4[8] = NTT_W4, half_sum[8] = NTT_HALF_SUM, half_difference[8] = NTT_HALF_DIFFERENCE;
 #pragma unroll
     for (int i = 0; i < 4; i++) cross(x[i], x[i + 4]);
     transform4(x[0], x[1], x[2], x[3]); // y0, y2, y4, y6
-    fr::mul_mod(x[6], x[6], w4);
+    fr::mul(x[6], x[6], w4);
     cross(x[4], x[6]);
+    cross_wide(x[5], x[7]);
+    fr::mul(x[5], x[5], half_sum);
+    fr::mul(x[7], x[7], half_difference);
     cross(x[5], x[7]);
-    fr::mul_mod(x[5], x[5], half_sum);
-    fr::mul_mod(x[7], x[7], half_difference);
-    cross(x[5], x[7]);
-    cross(x[4], x[5]); // y1, y5
-    cross(x[6], x[7]); // y3, y7
+    cross_wide(x[4], x[5]); // y1, y5
+    cross_wide(x[6], x[7]); // y3, y7
     uint32_t y[8][8];
     const int from[8] = {0, 4, 1, 6, 2, 5, 3, 7};
 #pragma unroll
@@ -127,7 +137,7 @@ template <bool FORWARD, unsigned BITS> FN void transform(uint32_t (*x)[8]) {
         for (unsigned i = 0; i < SIZE; i++) copy8(y[i], x[from + (FORWARD ? reverse(i, BITS) : i)]);
         if (BITS == 3) transform8(y);
         else if (BITS == 2) transform4(y[0], y[1 % SIZE], y[2 % SIZE], y[3 % SIZE]);
-        else cross(y[0], y[1]);
+        else cross_wide(y[0], y[1]);
 #pragma unroll
         for (unsigned i = 0; i < SIZE; i++)
             copy8(x[from + i], y[FORWARD ? i : (SIZE - reverse(i, BITS)) % SIZE]);
@@ -218,9 +228,7 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
 #pragma unroll
         for (unsigned j = 0; j < PER_THREAD; j++) {
             size_t at = first + ((size_t)j << lg_step);
-            if (at < n) load(mine.x[j], pass.from + at);
-            else
-                for (int i = 0; i < 8; i++) mine.x[j][i] = 0;
+            load(mine.x[j], pass.from + (at < n ? at : 0));
         }
     });
 #pragma unroll 1
@@ -233,10 +241,13 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
                 if (!f.at) return;
 #pragma unroll
                 for (unsigned j = 0; j < PER_THREAD; j++) {
-                    if (j == 0 && !f.all) continue;
+                    if (j == 0 && !f.all) {
+                        fr::subtract_r(mine.x[j], mine.x[j]);
+                        continue;
+                    }
                     uint32_t factor[8];
-                    load(factor, f.at + ((size_t)j << f.lg_step));
-                    fr::mul_mod(mine.x[j], mine.x[j], factor);
+                    load(factor, f.at + ((size_t)(j & (l.slots() - 1)) << f.lg_step));
+                    fr::mul(mine.x[j], mine.x[j], factor);
                 }
             });
         }
@@ -249,6 +260,8 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
             else transform<FORWARD, 1>(mine.x);
         });
     }
+    // Only the last pass makes its results canonical.
+    const unsigned last = FORWARD ? l.lg_n - l.lg_radix : 0;
     block.each([&](Eight &mine, unsigned thread) {
         unsigned w = window(rounds - 1), lg_step = w - l.lg_columns + l.lg_stride;
         size_t first = address(l, number, place(thread, w));
@@ -256,10 +269,13 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
         for (unsigned j = 0; j < PER_THREAD; j++) {
             size_t at = first + ((size_t)j << lg_step);
             if (at >= n) continue;
-            if (pass.addend) {
-                uint32_t other[8];
-                load(other, pass.addend + at);
-                fr::add_mod(mine.x[j], mine.x[j], other);
+            if (l.lg_stride == last) {
+                fr::subtract_r(mine.x[j], mine.x[j]);
+                if (pass.addend) {
+                    uint32_t other[8];
+                    load(other, pass.addend + at);
+                    fr::add_mod(mine.x[j], mine.x[j], other);
+                }
             }
             store(pass.to + at, mine.x[j]);
         }

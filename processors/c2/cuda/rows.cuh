@@ -45,7 +45,7 @@ FN void add_entry(uint32_t *sum, const Assignment &z, const Entries &entries, si
         if (number != 0) {
             uint32_t coefficient[8];
             load(coefficient, entries.table + number);
-            fr::mul_mod(term, term, coefficient);
+            fr::mul(term, term, coefficient);
         }
     } else {
         size_t bit = column - z.n_values;

@@ -87,7 +87,7 @@ fn the_golden_proof_comes_from_the_gpu_bit_for_bit() {
     let Some((circuit, params)) = prepared(gpu::ORDER) else { return };
     for device in &devices {
         let mut prover =
-            gpu::prover::load(device, &circuit, params.again().unwrap(), &Watch::nobody()).unwrap();
+            gpu::prover::load(device, &circuit, params.clone(), &Watch::nobody()).unwrap();
         // Twice: what stays on the device is not used up.
         check(prover.as_mut(), &circuit, &params);
         check(prover.as_mut(), &circuit, &params);

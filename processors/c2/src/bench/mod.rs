@@ -46,9 +46,12 @@ pub struct Arguments {
     #[arg(long)]
     kernels: bool,
     /// Measure the prover on a circuit of so many rows, as a power of two, that means nothing, instead of
-    /// sectors: once with 98 of 100 variables being bits, once with none
+    /// sectors; 98 of 100 variables are bits. 27 has the size of a partition of 32GiB
     #[arg(long, value_name = "LG", value_parser = clap::value_parser!(u32).range(10..=27))]
     synthetic: Option<u32>,
+    /// With `--synthetic`: no variable is a bit
+    #[arg(long, requires = "synthetic")]
+    dense: bool,
 }
 
 /// Measures and prints a JSON object a line.
@@ -80,20 +83,18 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
     }
     if let Some(lg) = arguments.synthetic {
         let devices = device::all()?;
-        let measure = |dense| synthetic::measure(&devices[0], lg, dense, &tell);
-        return measure(false).and_then(|()| measure(true));
+        return synthetic::measure(&devices[0], lg, arguments.dense, &tell);
     }
     if arguments.size.is_test_size() && !kept::is_ready(arguments.size) {
         make_parameters(arguments.size)?;
     }
-    let dir = sectors::directory("sectors")?;
+    let dir = sectors::directory()?;
     let began = Instant::now();
     let make = if arguments.sparse { Sector::sparse } else { Sector::make };
     let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
     let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
-    tell(
-        &json!({ "bench": if arguments.sparse { "sparse sectors" } else { "sectors through c1" }, "count": sectors.len(), "ms": ms(began) }),
-    );
+    let made = if arguments.sparse { "sparse sectors" } else { "sectors through c1" };
+    tell(&json!({ "bench": made, "count": sectors.len(), "ms": ms(began) }));
     let began = Instant::now();
     let mut processor = Processor::start(device)?;
     tell(&json!({ "bench": "start", "ms": ms(began), "processor": processor.offer }));

@@ -40,13 +40,12 @@ pub struct Sector {
     c1: FileRef,
 }
 
-/// A directory for what is measured; gone when it is dropped.
+/// Where sectors are made; gone when it is dropped.
 ///
 /// # Errors
 /// What the disk says.
-pub fn directory(what: &str) -> Result<Scratch, TaskError> {
-    let name = format!("sealpipe-c2-bench-{what}-{}", std::process::id());
-    Scratch::create(std::env::temp_dir().join(name))
+pub fn directory() -> Result<Scratch, TaskError> {
+    Scratch::create(std::env::temp_dir().join(format!("sealpipe-c2-bench-{}", std::process::id())))
 }
 
 /// Bytes that follow from a name and a number.

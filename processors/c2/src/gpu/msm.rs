@@ -194,8 +194,9 @@ impl Msm {
         let arguments = [offsets, pass.used(0)?, counts, buckets.n.into()];
         self.kernels.place(&mut self.stream, buckets.n, arguments)?;
         let list = pass.words(buckets.lists[0], buckets.n_entries)?;
-        let arguments = [list, keys, ranks, offsets, n.into(), count];
-        self.kernels.scatter(&mut self.stream, n_digits, arguments)?;
+        let lg_parts = u64::from(windows.lg_parts(n));
+        let arguments = [list, keys, ranks, offsets, n.into(), count, width, lg_parts.into()];
+        self.kernels.scatter(&mut self.stream, n_digits << lg_parts, arguments)?;
         self.reduce(&mut pass, &buckets, (n, n_digits))?;
         let shape = [windows.lg_rows(), windows.lg_columns()].map(u64::from);
         let n_full = n_digits.min(buckets.n);

@@ -49,7 +49,7 @@ pub struct Sections {
 }
 
 impl Sections {
-    /// Brings the lists onto the device, and as many of the points as `budget` has bytes for.
+    /// Brings the lists onto the device, and as many of the points as there are bytes for.
     ///
     /// # Errors
     /// [`Kind::OutOfMemory`], what the disk and the driver say, and a stop.
@@ -57,25 +57,21 @@ impl Sections {
         context: &Arc<Context>,
         staging: &mut Staging,
         params: Params,
-        (n_bits, budget): (u32, usize),
+        (n_bits, for_points): (u32, usize),
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let numbers: Vec<u8> = (0..n_bits).flat_map(u32::to_le_bytes).collect();
         let all_bits = context.allocate(numbers.len())?;
         staging.upload(&all_bits, 0, &numbers)?;
-        let mut left = budget.saturating_sub(numbers.len());
+        let mut left = for_points;
         let mut loaded = Self { params, resident: Default::default(), all_bits };
         let total = loaded.params.n_bytes();
         let mut done = 0;
         for section in NUMBERS.into_iter().chain(POINTS) {
             let bytes = loaded.bytes(section);
-            let fits = bytes <= left;
-            if !fits && NUMBERS.contains(&section) {
-                let text = format!("{section:?} takes {bytes} bytes, {left} are left");
-                return Err(GpuError::new(Kind::OutOfMemory, text).into());
-            }
-            if fits {
-                left -= bytes;
+            let is_list = NUMBERS.contains(&section);
+            if is_list || bytes <= left {
+                left -= if is_list { 0 } else { bytes };
                 let to = context.allocate(bytes)?;
                 let mut buffer = vec![0; LOAD_BYTES.min(bytes)];
                 for at in (0..bytes).step_by(LOAD_BYTES) {

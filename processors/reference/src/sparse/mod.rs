@@ -21,7 +21,7 @@ use filecoin_proofs::{
 use sealpipe_protocol::{Bytes32, Code, TaskError, stage::proof::SealProof};
 use sha2::{Digest, Sha256};
 use storage_proofs_core::drgraph::Graph;
-use storage_proofs_porep::stacked::PublicInputs;
+use storage_proofs_porep::stacked::{PublicInputs, PublicParams};
 
 use self::sector::Sector;
 use crate::{
@@ -55,18 +55,40 @@ pub fn open(
     sector_number: u64,
     draw: u64,
 ) -> Result<Opened, TaskError> {
-    with_tree!(proof, open_shaped(proof, prover_id, sector_number, Draw(draw)))
+    with_tree!(proof, open_shaped(proof, prover_id, sector_number, draw))
 }
 
 fn open_shaped<Tree: 'static + MerkleTreeTrait>(
     proof: SealProof,
     prover_id: Bytes32,
     sector_number: u64,
-    draw: Draw,
+    draw: u64,
 ) -> Result<Opened, TaskError> {
-    let config = shape::porep_config(proof);
-    let params = public_params::<Tree>(&config)
+    let params = public_params::<Tree>(&shape::porep_config(proof))
         .map_err(|e| library::failure(Code::InternalError, "the sector's shape", e.as_ref()))?;
+    let output = phase1(&params, proof, prover_id, sector_number, draw)?;
+    Ok(Opened {
+        c1: phase1_json::write(proof, &output)?,
+        comm_d: Bytes32(output.comm_d),
+        comm_r: Bytes32(output.comm_r),
+        ticket: Bytes32(output.ticket),
+        seed: Bytes32(output.seed),
+    })
+}
+
+/// The output of c1 as filecoin-proofs has it, of a sector of any shape: with fewer challenges than the
+/// proof's, say.
+///
+/// # Errors
+/// As [`open`].
+pub fn phase1<Tree: 'static + MerkleTreeTrait>(
+    params: &PublicParams<Tree>,
+    proof: SealProof,
+    prover_id: Bytes32,
+    sector_number: u64,
+    draw: u64,
+) -> Result<SealCommitPhase1Output<Tree>, TaskError> {
+    let draw = Draw(draw);
     let (ticket, seed) = (draw.bytes("ticket", 0, 0), draw.bytes("seed", 0, 0));
     let n_nodes = params.graph.size();
     let comm_d = shape::bytes32(&tree::of_zeros(n_nodes as u64).root());
@@ -77,24 +99,22 @@ fn open_shaped<Tree: 'static + MerkleTreeTrait>(
         tau: None,
         k: None,
     };
-    let partitions: Vec<_> = (0..usize::from(config.partitions))
+    let partitions: Vec<_> = (0..usize::from(shape::porep_config(proof).partitions))
         .map(|k| inputs.challenges(&params.challenges, n_nodes, Some(k)))
         .collect();
     let challenges = partitions.iter().flatten().map(|place| *place as u64).collect();
-    let sector = Sector::<Tree>::new(&params, replica_id, &challenges, draw)?;
+    let sector = Sector::<Tree>::new(params, replica_id, &challenges, draw)?;
     let open = |challenges: Vec<usize>| {
         challenges.into_iter().map(|place| sector.open(place as u64)).collect()
     };
-    let comm_r = shape::bytes32(&sector.comm_r());
-    let output = SealCommitPhase1Output::<Tree> {
+    Ok(SealCommitPhase1Output {
         vanilla_proofs: partitions.into_iter().map(open).collect::<Result<_, _>>()?,
-        comm_r: comm_r.0,
+        comm_r: shape::bytes32(&sector.comm_r()).0,
         comm_d: comm_d.0,
         replica_id: inputs.replica_id,
         seed: seed.0,
         ticket: ticket.0,
-    };
-    Ok(Opened { c1: phase1_json::write(proof, &output)?, comm_d, comm_r, ticket, seed })
+    })
 }
 
 /// Where what is free comes from: a hash of what it is, and of one number.
