@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 kernels clean-demo help
+.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 bench-c2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -65,6 +65,10 @@ bench-pc2: setup ## pc2 on this machine's GPU: kernels, and 512 MiB x 11 layers 
 	$(BIN)/sealpipe-pc2 bench
 	$(BIN)/sealpipe-pc2 bench --lg8-nodes 8
 	rm -rf /dev/shm/sealpipe-pc2-bench
+
+bench-c2: setup ## c2 on this machine's GPU: 20 sectors of 2KiB from one process, and the kernels; makes test parameters
+	$(CARGO) build --release --locked -p sealpipe-c2
+	$(BIN)/sealpipe-c2 bench --kernels
 
 kernels: ## compile the GPU kernels anew; needs nvcc 13.0, and only who changes one needs it
 	processors/gpu/cuda/poseidon_constants.py > processors/gpu/cuda/poseidon_constants.cuh

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The smallest processor: `echo`. It also prints to stdout, as libraries do, to show that no frame
-//! is harmed.
+//! is harmed. With ECHO_WARM_UP_MS in the environment it takes so long to get ready, as who loads something.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -17,6 +17,12 @@ use sealpipe_protocol::{
 
 struct Echo;
 
+/// How long to get ready, where that is asked for.
+fn warm_up_time() -> Option<Duration> {
+    let text = std::env::var("ECHO_WARM_UP_MS").ok()?;
+    text.parse().ok().map(Duration::from_millis)
+}
+
 impl Processor for Echo {
     fn identity(&self) -> Identity {
         Identity { name: "echo".into(), version: env!("CARGO_PKG_VERSION").into() }
@@ -24,6 +30,20 @@ impl Processor for Echo {
 
     fn offers(&self, _: &InitializeParams) -> Result<Vec<StageOffer>, TaskError> {
         Ok(vec![serve::offer(Stage::Echo, 2)])
+    }
+
+    fn warming(&self) -> Option<String> {
+        warm_up_time().map(|time| format!("waiting for {time:?}"))
+    }
+
+    fn warm_up(&self) -> Result<(), TaskError> {
+        match warm_up_time() {
+            Some(Duration::ZERO) => Err(TaskError::new(Code::ResourceExhausted, "no time")),
+            time => {
+                std::thread::sleep(time.unwrap_or_default());
+                Ok(())
+            }
+        }
     }
 
     fn run(&self, job: Job, task: &TaskContext) -> Result<Done, TaskError> {

@@ -45,7 +45,12 @@ fn read_lines(stdout: ChildStdout) -> Receiver<Value> {
 
 impl Echo {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(environment: &[(&str, &str)]) -> Self {
         let mut process = Command::new(program())
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -162,6 +167,34 @@ fn a_placement_that_cannot_be_had_ends_the_process_with_4() {
     echo.say(&initialize(json!({"placement": {"cpus": "8000"}})));
     assert_eq!(error_code(&echo.hear()), 1004);
     assert_eq!(echo.exit_code(), 4);
+}
+
+#[test]
+fn a_processor_that_warms_up_says_so_and_takes_tasks_meanwhile() {
+    let mut echo = Echo::start_with(&[("ECHO_WARM_UP_MS", "500")]);
+    echo.say(&initialize(json!({})));
+    assert_eq!(echo.hear()["result"]["protocolVersion"], "1.0");
+    let status = echo.hear();
+    assert_eq!(status["method"], "processor/status", "{status}");
+    let expected = json!({"state": "warming", "reason": "waiting for 500ms"});
+    assert_eq!(status["params"], expected);
+    echo.run(7, "a", 1, json!({"payload": "x"}));
+    let heard: Vec<Value> = (0..2).map(|_| echo.hear()).collect();
+    assert!(heard.iter().any(|m| m["params"] == json!({"state": "ready"})), "{heard:?}");
+    assert!(heard.iter().any(|m| m["result"]["output"]["payload"] == "x"), "{heard:?}");
+}
+
+#[test]
+fn a_processor_that_cannot_warm_up_is_degraded_and_says_why() {
+    let mut echo = Echo::start_with(&[("ECHO_WARM_UP_MS", "0")]);
+    echo.say(&initialize(json!({})));
+    echo.hear();
+    assert_eq!(echo.hear()["params"]["state"], "warming");
+    let status = echo.hear();
+    assert_eq!(status["params"]["state"], "degraded", "{status}");
+    assert!(status["params"]["reason"].as_str().unwrap().contains("no time"), "{status}");
+    echo.run(7, "a", 1, json!({"payload": "x"}));
+    assert_eq!(echo.hear()["result"]["output"]["payload"], "x");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod event;
 pub mod fleet;
 pub mod hardware;
 mod journal;
+pub mod parameters;
 pub mod pipeline;
 pub mod plan;
 pub mod scheduler;

@@ -4,3 +4,4 @@
 #include "msm_add.cuh"
 #include "msm_digits.cuh"
 #include "ntt.cuh"
+#include "rows.cuh"

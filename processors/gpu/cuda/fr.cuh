@@ -5,11 +5,10 @@
 // Elements are 8 words, least significant first; R = 2^256 and mul(a, b) = a b / R mod r. Nothing here
 // knows whether an element is in Montgomery form. Bounds are stated in multiples of 2^255; r is 0.9056.
 //
-// Wide products (32 x 32 -> 64 bit): mul 64 + 52, square 36 + 52. The reduction takes two words at a time,
-// since r mod 2^64 = 1 - 2^32 has the inverse 1 + 2^32: the quotient costs additions only. With
-//   M = -t (1 + 2^32) mod 2^64 = (m0, m1)   and   r = (r >> 64) 2^64 + 1 - 2^32
-//   (t + M r) / 2^64 = M ((r >> 64) + 1) - m1 + k,   k = carry of t + M over 64 bits,
-// and M ((r >> 64) + 1) - m1 = m0 (r_hi + 1) + m1 (2^32 (r_hi + 1) - 1): 6 and 7 words of constants.
+// Wide products (32 x 32 -> 64 bit): mul 64 + 48, square 36 + 48. The reduction subtracts multiples of r from
+// below. Since r = ((r >> 64) + 1) 2^64 - 2^32 + 1, the multiple that clears a word is the word itself:
+//   (t - t0 r) / 2^32 = (t >> 32) + t0 - t0 ((r >> 64) + 1) 2^32,
+// six words of constants, and the quotient costs nothing.
 #pragma once
 #include "word.cuh"
 
@@ -46,32 +45,6 @@ FN void quotient(uint32_t &m0, uint32_t &m1, uint32_t t0, uint32_t t1) {
     m1 = subc(0, sum);
 }
 
-// even[0..6) and odd[0..6) (at one word further up) += M (r_hi + 1) - m1 + carry of t + M. The carries out
-// of the top are added to even[6], even[8] and odd[6], which must be able to hold them.
-// When FIRST, even and odd are zero.
-template <bool FIRST> FN void fold(uint32_t *even, uint32_t *odd, uint32_t t0, uint32_t t1) {
-    const uint32_t low[6] = {FR_R2 + 1, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
-    const uint32_t high[7] = {FR_R1, FR_R2, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
-    uint32_t m0, m1;
-    quotient(m0, m1, t0, t1);
-    add_cc(t0, m0);
-    addc_cc(t1, m1);
-    if (FIRST) {
-        mul_row<3>(even, low, m0);
-        mul_row<3>(odd, low + 1, m0);
-        mad_row<4, true>(even, high, m1);
-    } else {
-        mad_row<3, true>(even, low, m0);
-        even[6] = addc(even[6], 0);
-        mad_row<3>(odd, low + 1, m0);
-        odd[6] = addc(odd[6], 0);
-        mad_row<4>(even, high, m1);
-    }
-    even[8] = addc(even[8], 0);
-    mad_row<3>(odd, high + 1, m1);
-    odd[6] = addc(odd[6], 0);
-}
-
 // Ten words to eight: to = t / 2^64 mod r, at most (t >> 64) + r + 1. For t < 2^(320 - 1) it fits.
 FN void reduce10(uint32_t *to, const uint32_t *t) {
     const uint32_t low[6] = {FR_R2 + 1, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
@@ -96,34 +69,82 @@ FN void reduce10(uint32_t *to, const uint32_t *t) {
     to[7] = addc(even[7], odd[6]);
 }
 
-// Sixteen words to eight: to = t / 2^256 mod r, at most (t >> 256) + r + 1.
+// to = a + r where `flag` is not zero, else a. The device does it under a predicate, without a selection.
+FN void add_r_if(uint32_t *a, uint32_t flag) {
+#ifdef __CUDACC__
+    asm("{\n.reg .pred p;\nsetp.ne.u32 p, %8, 0;\n"
+        "@p add.cc.u32 %0, %0, %9;\n@p addc.cc.u32 %1, %1, %10;\n@p addc.cc.u32 %2, %2, %11;\n"
+        "@p addc.cc.u32 %3, %3, %12;\n@p addc.cc.u32 %4, %4, %13;\n@p addc.cc.u32 %5, %5, %14;\n"
+        "@p addc.cc.u32 %6, %6, %15;\n@p addc.u32 %7, %7, %16;\n}"
+        : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3]), "+r"(a[4]), "+r"(a[5]), "+r"(a[6]), "+r"(a[7])
+        : "r"(flag), "n"(FR_R0), "n"(FR_R1), "n"(FR_R2), "n"(FR_R3), "n"(FR_R4), "n"(FR_R5), "n"(FR_R6),
+          "n"(FR_R7));
+#else
+    const uint32_t r[8] = {FR_R0, FR_R1, FR_R2, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
+    if (flag) word::add<8>(a, r);
+#endif
+}
+
+// Sums of multiples of (r >> 64) + 1, words 0.. and 1..; the flags of the three chains that make a word of
+// what is left, saved between words: carry of what is added, borrows of what is subtracted.
+struct Reduction {
+    uint32_t even[16], odd[16], carry, even_borrow, odd_borrow;
+};
+
+// Word i of t + below - even - odd, where `below` is the word before it.
+FN uint32_t remainder(Reduction &s, const uint32_t *t, int i, uint32_t below) {
+    add_cc(s.carry, 0xffffffffu);
+    uint32_t x = addc_cc(t[i], below);
+    s.carry = addc(0, 0);
+    sub_cc(0, s.even_borrow);
+    x = subc_cc(x, s.even[i]);
+    s.even_borrow = subc(0, 0);
+    sub_cc(0, s.odd_borrow);
+    x = subc_cc(x, i ? s.odd[i - 1] : 0);
+    s.odd_borrow = subc(0, 0);
+    return x;
+}
+
+// Sixteen words to eight: to = t / 2^256 mod r, at most (t >> 256) or below r.
 FN void reduce16(uint32_t *to, const uint32_t *t) {
-    uint32_t even[18], odd[18]; // words 0.. and 1.. of the sum of all multiples of r
+    const uint32_t c[6] = {FR_R2 + 1, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
+    Reduction s;
 #pragma unroll
-    for (int i = 0; i < 18; i++) even[i] = odd[i] = 0;
-    uint32_t c1 = 0, c2 = 0; // carries of the two additions so far
+    for (int i = 0; i < 16; i++) s.even[i] = s.odd[i] = 0;
+    s.carry = s.even_borrow = s.odd_borrow = 0;
+    uint32_t m0, m1 = 0;
 #pragma unroll
     for (int i = 0; i < 8; i += 2) {
-        uint32_t t0, t1, odd_below = i ? odd[i - 1] : 0;
-        add_cc(c1, 0xffffffffu);
-        t0 = addc_cc(t[i], even[i]);
-        t1 = addc_cc(t[i + 1], even[i + 1]);
-        c1 = addc(0, 0);
-        add_cc(c2, 0xffffffffu);
-        t0 = addc_cc(t0, odd_below);
-        t1 = addc_cc(t1, odd[i]);
-        c2 = addc(0, 0);
-        if (i == 0) fold<true>(even + i + 2, odd + i + 2, t0, t1);
-        else fold<false>(even + i + 2, odd + i + 2, t0, t1);
+        m0 = remainder(s, t, i, m1);
+        m1 = remainder(s, t, i + 1, m0);
+        // As in mul: a carry out goes to the other array's uppermost word.
+        uint32_t *even = s.even + i + 2, *odd = s.odd + i + 2;
+        if (i == 0) {
+            mul_row<3>(odd, c + 1, m0);
+            mul_row<3>(even, c, m0);
+        } else {
+            mad_row<3>(odd, c + 1, m0);
+            mad_row<3>(even, c, m0);
+            odd[5] = addc(odd[5], 0);
+        }
+        mad_row<3>(even + 2, c + 1, m1);
+        mad_row<3>(odd, c, m1);
+        even[7] = addc(even[7], 0);
     }
-    add_cc(c1, 0xffffffffu);
+    add_cc(s.carry, 0xffffffffu);
+    to[0] = addc_cc(t[8], m1);
 #pragma unroll
-    for (int i = 0; i < 7; i++) to[i] = addc_cc(t[i + 8], even[i + 8]);
-    to[7] = addc(t[15], even[15]);
-    add_cc(c2, 0xffffffffu);
+    for (int i = 1; i < 8; i++) to[i] = addc_cc(t[i + 8], 0);
+    uint32_t sign = addc(0, 0);
+    sub_cc(0, s.even_borrow);
 #pragma unroll
-    for (int i = 0; i < 7; i++) to[i] = addc_cc(to[i], odd[i + 7]);
-    to[7] = addc(to[7], odd[14]);
+    for (int i = 0; i < 8; i++) to[i] = subc_cc(to[i], s.even[i + 8]);
+    sign = subc(sign, 0);
+    sub_cc(0, s.odd_borrow);
+#pragma unroll
+    for (int i = 0; i < 8; i++) to[i] = subc_cc(to[i], s.odd[i + 7]);
+    sign = subc(sign, 0);
+    add_r_if(to, sign);
 }
 
 // t[0..16) = even + odd at one word further up.
@@ -135,7 +156,11 @@ FN void join16(uint32_t *t, const uint32_t *even, const uint32_t *odd) {
     t[15] = addc(even[15], odd[14]);
 }
 
-// to = a b / R, below a b / R + r; `to` may be a or b. a b must be below 2^511.
+// to = a b / R mod r, canonical for a b below 2^256 r, else at most a b / R; `to` may be a or b.
+//
+// Of the rows of b[i] and b[i + 1] in an array, one meets nothing above the earlier rows and carries nothing
+// out. The other's carry goes to the other array's uppermost word at that time, the upper half of a single
+// product, which is below 2^32 - 1.
 FN void mul(uint32_t *to, const uint32_t *a, const uint32_t *b) {
     uint32_t even[16], odd[16], t[16];
 #pragma unroll
@@ -143,24 +168,22 @@ FN void mul(uint32_t *to, const uint32_t *a, const uint32_t *b) {
 #pragma unroll
     for (int i = 0; i < 8; i += 2) {
         if (i == 0) {
-            mul_row<4>(even, a, b[0]);
             mul_row<4>(odd, a + 1, b[0]);
+            mul_row<4>(even, a, b[0]);
         } else {
-            mad_row<4>(even + i, a, b[i]);
-            even[i + 8] = addc(even[i + 8], 0);
             mad_row<4>(odd + i, a + 1, b[i]);
-            odd[i + 8] = addc(odd[i + 8], 0);
+            mad_row<4>(even + i, a, b[i]);
+            odd[i + 7] = addc(odd[i + 7], 0);
         }
-        mad_row<4>(odd + i, a, b[i + 1]);
-        odd[i + 8] = addc(odd[i + 8], 0);
         mad_row<4>(even + i + 2, a + 1, b[i + 1]);
-        if (i < 6) even[i + 10] = addc(even[i + 10], 0);
+        mad_row<4>(odd + i, a, b[i + 1]);
+        even[i + 9] = addc(even[i + 9], 0);
     }
     join16(t, even, odd);
     reduce16(to, t);
 }
 
-// to = a a / R.
+// to = a a / R mod r, canonical for a a below 2^256 r, else at most a a / R.
 FN void square(uint32_t *to, const uint32_t *a) {
     uint32_t even[16], odd[16], t[16];
 #pragma unroll
@@ -212,6 +235,29 @@ FN void add_mod(uint32_t *to, const uint32_t *a, const uint32_t *b) {
     for (int i = 0; i < 8; i++) s[i] = a[i];
     word::add<8>(s, b);
     subtract_r(to, s);
+}
+
+// to = a - b mod r, canonical for canonical a and b.
+FN void sub_mod(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    to[0] = sub_cc(a[0], b[0]);
+#pragma unroll
+    for (int i = 1; i < 8; i++) to[i] = subc_cc(a[i], b[i]);
+    add_r_if(to, subc(0, 0));
+}
+
+// to = a + b, not reduced: below 2r for canonical a and b.
+FN void add_wide(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    to[0] = add_cc(a[0], b[0]);
+#pragma unroll
+    for (int i = 1; i < 7; i++) to[i] = addc_cc(a[i], b[i]);
+    to[7] = addc(a[7], b[7]);
+}
+
+// to = a - b + r, not reduced: below 2r for canonical a and b.
+FN void sub_wide(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    const uint32_t r[8] = {FR_R0, FR_R1, FR_R2, FR_R3, FR_R4, FR_R5, FR_R6, FR_R7};
+    word::sub<8>(to, a, b);
+    word::add<8>(to, r);
 }
 
 } // namespace fr

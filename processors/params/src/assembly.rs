@@ -7,6 +7,7 @@
 //! list over once synthesis has ended. Nothing here knows of the trapdoor.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use bellperson::{Circuit, ConstraintSystem, Index, LinearCombination, SynthesisError, Variable};
 use blst::blst_fr;
@@ -14,7 +15,7 @@ use blstrs::Scalar;
 use ff::Field;
 
 use crate::error::{Error, Kind};
-use crate::progress::{Step, Watch};
+use crate::progress::{Progress, Step, Watch};
 
 /// Marks an input in a term's variable; the other bits are the index.
 const INPUT: u32 = 1 << 31;
@@ -29,17 +30,25 @@ const MAX_CONSTRAINTS: usize = 1 << 31;
 const N_BETWEEN_REPORTS: usize = 1 << 16;
 
 /// One non-zero place of a matrix: where in its row or column, and which coefficient.
-#[derive(Clone, Copy)]
-pub(crate) struct Term {
-    /// The variable in [`Rows`], the constraint in [`Columns`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// The variable in [`Rows`], the constraint in `Columns`.
     pub(crate) position: u32,
     /// Index into [`Assembly::coefficients`].
-    pub(crate) coefficient: u32,
+    pub coefficient: u32,
+}
+
+impl Term {
+    /// The variable of a term of [`Rows`].
+    pub fn variable(&self) -> Index {
+        let index = (self.position & !INPUT) as usize;
+        if self.position & INPUT != 0 { Index::Input(index) } else { Index::Aux(index) }
+    }
 }
 
 /// A matrix by constraints: row j is `terms[ends[j - 1]..ends[j]]`.
 #[derive(Default)]
-pub(crate) struct Rows {
+pub struct Rows {
     ends: Vec<u32>,
     terms: Vec<Term>,
 }
@@ -51,21 +60,41 @@ pub(crate) struct Columns {
 }
 
 /// A circuit's constraints: (A z) * (B z) = C z for z the inputs and the auxiliary variables.
-pub(crate) struct Assembly<'a> {
-    pub(crate) n_inputs: usize,
-    pub(crate) n_aux: usize,
-    pub(crate) n_constraints: usize,
-    pub(crate) a: Rows,
-    pub(crate) b: Rows,
-    pub(crate) c: Rows,
+pub struct Assembly<'a> {
+    /// Inputs, the constant one included.
+    pub n_inputs: usize,
+    /// Auxiliary variables.
+    pub n_aux: usize,
+    /// Constraints, those of the inputs included.
+    pub n_constraints: usize,
+    /// The matrix A.
+    pub a: Rows,
+    /// The matrix B.
+    pub b: Rows,
+    /// The matrix C.
+    pub c: Rows,
     /// Every coefficient once; the first is 1.
-    pub(crate) coefficients: Vec<Scalar>,
+    pub coefficients: Vec<Scalar>,
     known: HashMap<[u64; 4], u32>,
     has_too_many_terms: bool,
     watch: Watch<'a>,
 }
 
 impl<'a> Assembly<'a> {
+    /// The matrices of `circuit`, whose values are not asked for; `progress` hears of
+    /// [`Step::Synthesis`] alone.
+    ///
+    /// # Errors
+    /// The circuit's own, a circuit with more than 2^31 constraints or variables or 2^32 terms, and
+    /// cancellation.
+    pub fn of<C: Circuit<Scalar>>(
+        circuit: C,
+        progress: &'a (dyn Fn(Progress) + Sync),
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, Error> {
+        Self::synthesize(circuit, Watch::new(progress, cancel))
+    }
+
     /// Synthesises `circuit`, with the constant 1 as first input and at the end one constraint
     /// `x * 0 = 0` for each input x, as `generate_parameters` does.
     ///
@@ -205,6 +234,30 @@ impl ConstraintSystem<Scalar> for Assembly<'_> {
 }
 
 impl Rows {
+    /// How many constraints there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// How many terms all rows have together.
+    pub fn n_terms(&self) -> usize {
+        self.terms.len()
+    }
+
+    /// The terms of one constraint.
+    ///
+    /// # Panics
+    /// When there is no such constraint.
+    pub fn row(&self, idx: usize) -> &[Term] {
+        let start = idx.checked_sub(1).map_or(0, |above| self.ends[above] as usize);
+        &self.terms[start..self.ends[idx] as usize]
+    }
+
     /// The same matrix by variables: a counting sort, in one pass to count and one to place.
     pub(crate) fn into_columns(self, n_inputs: usize, n_aux: usize) -> Columns {
         let column = |term: &Term| {
@@ -223,8 +276,7 @@ impl Rows {
         }
         let mut terms = vec![Term { position: 0, coefficient: 0 }; self.terms.len()];
         for row in (0..self.ends.len()).rev() {
-            let start = row.checked_sub(1).map_or(0, |above| self.ends[above] as usize);
-            for term in self.terms[start..self.ends[row] as usize].iter().rev() {
+            for term in self.row(row).iter().rev() {
                 let place = &mut starts[column(term)];
                 *place -= 1;
                 terms[*place as usize] =

@@ -48,6 +48,18 @@ impl Layout {
         N_KEY_BYTES + counts.into_iter().zip(SECTIONS).map(section).sum::<u64>()
     }
 
+    /// Where the first point of each section is, in bytes from the file's beginning: ic, h, l, a, b_g1, b_g2.
+    pub fn first_points(&self) -> [u64; 6] {
+        let Layout { ic, h, l, a, b_g1, b_g2 } = *self;
+        let counts = [ic, h, l, a, b_g1, b_g2];
+        let mut offset = N_KEY_BYTES + 4;
+        std::array::from_fn(|section| {
+            let first = offset;
+            offset += u64::from(counts[section]) * SECTIONS[section].1 + 4;
+            first
+        })
+    }
+
     /// Length of the verifying key file in bytes: 868 and 96 for each input.
     pub fn verifying_key_n_bytes(&self) -> u64 {
         N_KEY_BYTES + 4 + 96 * u64::from(self.ic)

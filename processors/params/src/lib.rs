@@ -3,7 +3,7 @@
 //!
 //! [`make`] takes any bellperson circuit; [`make_for_sector`] makes the three files that
 //! filecoin-proofs wants for a test sector size, and [`status_for_sector`] says whether they are
-//! there and whether they are the network's. What is made here is a test set-up: its secrets are
+//! there and whether they are the network's. [`Assembly`] is a circuit's matrices, for who proves. What is made here is a test set-up: its secrets are
 //! drawn by this process, so its proofs convince nobody else.
 //!
 //! Circuit to file: `assembly` collects the constraints, `evaluate` turns them into the scalars of
@@ -21,6 +21,7 @@ mod make;
 mod progress;
 mod sealing;
 
+pub use assembly::{Assembly, Rows, Term};
 pub use error::Error;
 pub use format::{Layout, verifying_key};
 pub use make::{Made, make};

@@ -23,7 +23,7 @@ use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_core::parameter_cache::{
-    CacheableParameters, get_verifying_key_data, metadata_id, parameter_cache_dir, parameter_id,
+    CacheableParameters, get_parameter_data, get_verifying_key_data, metadata_id, parameter_cache_dir, parameter_id,
     verifying_key_id,
 };
 use storage_proofs_porep::stacked::{PublicParams, StackedCircuit, StackedCompound};
@@ -146,6 +146,15 @@ impl ParameterSet {
             }
             _ => Ok(Status::Present { network: self.is_network_key(&key), layout }),
         }
+    }
+
+    /// The digest of the network's parameter file, as filecoin-proofs' `parameters.json` has it: the first 16
+    /// bytes of its BLAKE2b-512. Nothing for sizes that it does not list.
+    pub fn network_digest(&self) -> Option<[u8; 16]> {
+        let known = get_parameter_data(&self.cache_id)?;
+        let byte = |i: usize| u8::from_str_radix(known.digest.get(2 * i..2 * i + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..16).map(byte).collect();
+        bytes?.try_into().ok()
     }
 
     /// Makes the set with a trapdoor drawn from `XorShiftRng` with `seed`, as filecoin-proofs'

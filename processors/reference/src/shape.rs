@@ -22,6 +22,7 @@ use crate::library;
 
 /// Calls a function that is generic over the tree's shape with the shape of a proof's sectors:
 /// the one place where sizes become types.
+#[macro_export]
 macro_rules! with_tree {
     ($proof:expr, $function:ident($($argument:expr),* $(,)?)) => {{
         use sealpipe_protocol::stage::proof::SealProof;
@@ -40,7 +41,7 @@ macro_rules! with_tree {
         }
     }};
 }
-pub(crate) use with_tree;
+pub use with_tree;
 
 /// The library's configuration of a proof.
 pub fn porep_config(proof: SealProof) -> PoRepConfig {

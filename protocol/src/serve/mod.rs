@@ -73,6 +73,21 @@ pub trait Processor: Send + Sync + 'static {
     /// What keeps this process from serving at all; the worker shows it and does not start it.
     fn offers(&self, granted: &InitializeParams) -> Result<Vec<StageOffer>, TaskError>;
 
+    /// What [`warm_up`](Self::warm_up) is about to do, for people, such as `loading parameters`; nothing when
+    /// there is nothing to be done. Asked once, after [`offers`](Self::offers).
+    fn warming(&self) -> Option<String> {
+        None
+    }
+
+    /// Gets ready for tasks ahead of the first, on a thread of its own, while the worker is told that this
+    /// process is `warming`. Tasks may come meanwhile; what both need they have to share.
+    ///
+    /// # Errors
+    /// What did not work out; the process goes on as `degraded` and says why.
+    fn warm_up(&self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
     /// Runs a task, on a thread of its own. Looks at [`TaskContext::stop`] often: a cancelled task
     /// ends within ten seconds.
     ///

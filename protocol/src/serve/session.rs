@@ -53,6 +53,8 @@ struct Session<P> {
     peer: OnceLock<Peer>,
     tasks: Mutex<Tasks>,
     shutdown: AtomicBool,
+    /// Whether the worker was told so; held while it is told of any state.
+    draining: Mutex<bool>,
     idle: Notify,
 }
 
@@ -96,6 +98,7 @@ async fn serve<P: Processor>(
         peer: OnceLock::new(),
         tasks: Mutex::default(),
         shutdown: AtomicBool::new(false),
+        draining: Mutex::new(false),
         idle: Notify::new(),
     });
     let grace = Duration::from_millis(granted.limits.grace_ms);
@@ -116,7 +119,13 @@ async fn serve<P: Processor>(
     };
     let peer = Peer::spawn(reader, writer, methods(&session), options);
     let peer = session.peer.get_or_init(|| peer);
-    peer.notify(&ProcessorStatus { state: ProcessorState::Ready, reason: None });
+    match session.processor.warming() {
+        None => session.say(ProcessorState::Ready, None),
+        Some(reason) => {
+            session.say(ProcessorState::Warming, Some(reason));
+            Session::warm_up(&session);
+        }
+    }
     let ticker = tokio::spawn(tick(session.clone()));
     let asked = wait_for_end(peer).await;
     session.stop_all(Stop::Interrupt);
@@ -233,10 +242,37 @@ impl<P: Processor> Session<P> {
         if mode == ShutdownMode::Interrupt {
             self.stop_all(Stop::Interrupt);
         }
-        if let Some(peer) = self.peer.get() {
-            peer.notify(&ProcessorStatus { state: ProcessorState::Draining, reason: None });
-        }
+        self.say(ProcessorState::Draining, None);
         self.ping_result()
+    }
+
+    /// Tells the worker of this process' state; nothing comes after `draining`.
+    fn say(&self, state: ProcessorState, reason: Option<String>) {
+        let mut draining = self.draining.lock().unwrap_or_else(PoisonError::into_inner);
+        if *draining {
+            return;
+        }
+        *draining = state == ProcessorState::Draining;
+        if let Some(peer) = self.peer.get() {
+            peer.notify(&ProcessorStatus { state, reason });
+        }
+    }
+
+    /// Has the processor get ready on a thread of its own, and says how that ended.
+    fn warm_up(self: &Arc<Self>) {
+        let session = Arc::clone(self);
+        let spawned = std::thread::Builder::new().name("warm-up".to_owned()).spawn(move || {
+            let warm_up = AssertUnwindSafe(|| session.processor.warm_up());
+            let outcome = catch_unwind(warm_up).unwrap_or_else(|panic| Err(panic_error(&*panic)));
+            match outcome {
+                Ok(()) => session.say(ProcessorState::Ready, None),
+                Err(error) => session.say(ProcessorState::Degraded, Some(error.to_string())),
+            }
+        });
+        if let Err(error) = spawned {
+            let reason = format!("cannot start a thread: {error}");
+            self.say(ProcessorState::Degraded, Some(reason));
+        }
     }
 
     async fn wait_idle(&self) {

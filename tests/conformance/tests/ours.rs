@@ -91,7 +91,7 @@ fn passes_stage(processor: &Path, stage: &str, more: &[&str]) {
     });
 }
 
-// c2 has a command of its own, which README.md names: its proofs take minutes.
+// c2's proofs have commands of their own, which README.md names: they take minutes.
 
 #[test]
 fn the_reference_adds_pieces() {
@@ -141,4 +141,19 @@ fn our_pc1_builds_tree_d() {
 #[test]
 fn our_pc2_encodes_on_the_cpu() {
     passes_stage(&program("sealpipe-pc2"), "pc2", &["--device", "cpu"]);
+}
+
+/// What it refuses; its proofs have a command of their own.
+#[test]
+fn our_c2_refuses_on_the_cpu() {
+    let command = ["processor", "c2", "--device", "cpu"].map(OsString::from);
+    let command = [vec![program("sealpipe-c2").into()], command.to_vec()].concat();
+    let mut checks = stage::checks("c2");
+    // The first two make proofs.
+    checks.retain(|check| !["S-050", "S-051"].contains(&check.id));
+    let reference = Some(program("sealpipe-reference"));
+    let setting = Setting { reference, ..Setting::default() };
+    // Without Groth16 parameters they say so.
+    let may_skip = |outcome: &Outcome| outcome.status == Status::Skipped;
+    passes(command, "c2", setting, STAGE_JOBS, checks, may_skip);
 }

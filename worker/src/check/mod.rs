@@ -23,7 +23,6 @@ use crate::{
 pub use self::{
     budget::{Demand, demand},
     needs::memory_bytes,
-    parameters::PARAMETER_CACHE,
     pc1::free_cores,
     programs::{Files, Ours},
 };

@@ -7,32 +7,21 @@ use std::path::{Path, PathBuf};
 
 use sealpipe_protocol::{Stage, stage::proof::SealProof};
 
-use crate::config::{Code, Diagnostics, Entry, Processors};
+use crate::{
+    config::{Code, Diagnostics, Entry, Processors},
+    parameters::{self, DEFAULT_CACHE, PARAMETER_CACHE},
+};
 
 use super::programs::{Files, Ours};
-
-/// The variable by which filecoin-proofs is told where they are.
-pub const PARAMETER_CACHE: &str = "FIL_PROOFS_PARAMETER_CACHE";
-
-/// Where filecoin-proofs looks otherwise (storage-proofs-core, `settings.rs`).
-const DEFAULT_CACHE: &str = "/var/tmp/filecoin-proof-parameters";
 
 /// The set of a size (filecoin-proofs, `parameters.json`), without the endings of its files; `None`
 /// for the sizes of tests, whose parameters are made where they are needed.
 fn set_name(proof: SealProof) -> Option<String> {
-    let (shape, digest) = match proof {
-        SealProof::StackedDrg32GiBV1_1 => {
-            ("8-8-0", "82a357d2f2ca81dc61bb45f4a762807aedee1b0a53fd6c4e77b46a01bfef7820")
-        }
-        SealProof::StackedDrg64GiBV1_1 => {
-            ("8-8-2", "96f1b4a04c5c51e4759bbf224bbc2ef5a42c7100f16ec0637123f16a845ddfb2")
-        }
-        SealProof::StackedDrg2KiBV1_1
-        | SealProof::StackedDrg8MiBV1_1
-        | SealProof::StackedDrg512MiBV1_1 => return None,
-    };
-    let circuit = "v28-stacked-proof-of-replication-merkletree-poseidon_hasher";
-    Some(format!("{circuit}-{shape}-sha256_hasher-{digest}"))
+    if proof.is_test_size() {
+        return None;
+    }
+    let name = parameters::files(proof).into_iter().next()?.name;
+    name.rsplit_once('.').map(|(stem, _)| stem.to_owned())
 }
 
 /// Says which files of a set are missing, for each entry of c2, or for the implied processor.

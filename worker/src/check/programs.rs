@@ -30,6 +30,8 @@ pub enum Ours {
     Pc1,
     /// `sealpipe-pc2`.
     Pc2,
+    /// `sealpipe-c2`.
+    C2,
 }
 
 impl Ours {
@@ -39,6 +41,7 @@ impl Ours {
             REFERENCE => Some(Self::Reference),
             "sealpipe-pc1" => Some(Self::Pc1),
             "sealpipe-pc2" => Some(Self::Pc2),
+            "sealpipe-c2" => Some(Self::C2),
             _ => None,
         }
     }
@@ -49,6 +52,7 @@ impl Ours {
             Self::Reference => REFERENCE,
             Self::Pc1 => "sealpipe-pc1",
             Self::Pc2 => "sealpipe-pc2",
+            Self::C2 => "sealpipe-c2",
         }
     }
 }

@@ -56,8 +56,16 @@ const PC2: &[&str] = &[
     "FIL_PROOFS_ROWS_TO_DISCARD",
 ];
 
+/// What `sealpipe-c2` reads.
+const C2: &[&str] = &[
+    "FIL_PROOFS_PARAMETER_CACHE",
+    "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS",
+    "SEALPIPE_C2_CACHE",
+    "SEALPIPE_C2_IMAGE",
+];
+
 /// The beginnings of names that are looked at; all others may mean something to somebody.
-const PREFIXES: &[&str] = &["FIL_PROOFS_", "HUGEPAGE_FILES_", "SEALPIPE_PC1_"];
+const PREFIXES: &[&str] = &["FIL_PROOFS_", "HUGEPAGE_FILES_", "SEALPIPE_C2_", "SEALPIPE_PC1_"];
 
 /// Mentions the variables that the program does not read. Of a program that is not ours only those
 /// that are probably mistyped: it may be of any release.
@@ -82,12 +90,13 @@ fn reads(ours: Ours, name: &str) -> bool {
         Ours::Reference => FIL_PROOFS.contains(&name) && !GPU.contains(&name),
         Ours::Pc1 => PC1.contains(&name),
         Ours::Pc2 => PC2.contains(&name),
+        Ours::C2 => C2.contains(&name),
     }
 }
 
 /// The variable that a mistyped one was meant to be.
 fn meant(name: &str) -> Option<&'static str> {
-    let known = FIL_PROOFS.iter().chain(PC1).copied();
+    let known = FIL_PROOFS.iter().chain(PC1).chain(C2).copied();
     // Names of another release are near to others, too: a slip of the pen is one or two letters.
     spelling::within(name, known, MAX_SLIPS).filter(|nearest| *nearest != name)
 }
@@ -128,6 +137,7 @@ mod tests {
         );
         check(&["FIL_PROOFS_PARENT_CACHE", "SEALPIPE_PC1_MEMORY"], Some(Ours::Pc1), &[]);
         check(&["FIL_PROOFS_ROWS_TO_DISCARD"], Some(Ours::Pc2), &[]);
+        check(&["FIL_PROOFS_PARAMETER_CACHE", "SEALPIPE_C2_CACHE"], Some(Ours::C2), &[]);
         check(
             &["FIL_PROOFS_USE_GPU_TREE_BUILDER"],
             Some(Ours::Reference),
@@ -149,7 +159,7 @@ mod tests {
     #[test]
     fn the_table_is_what_programs_read_and_documents_say() {
         let page = include_str!("../../../docs/configuration.md");
-        for name in PC1.iter().chain(PC2) {
+        for name in PC1.iter().chain(PC2).chain(C2) {
             assert!(page.contains(&format!("`{name}`")), "{name}");
         }
         let pc1 = [
@@ -158,11 +168,17 @@ mod tests {
             include_str!("../../../processors/pc1/src/memory/supply.rs"),
         ];
         let pc2 = [include_str!("../../../processors/pc2/src/stage.rs")];
+        let c2 = [
+            include_str!("../../../processors/c2/src/gpu/mod.rs"),
+            include_str!("../../../processors/c2/src/params/kept.rs"),
+        ];
         let reads = |sources: &[&str], name: &str| {
             sources.iter().any(|source| source.contains(&format!("\"{name}\"")))
         };
         assert!(PC1.iter().all(|name| reads(&pc1, name)));
         assert!(PC2.iter().all(|name| reads(&pc2, name)));
+        // The others are read by filecoin-proofs.
+        assert!(C2.iter().all(|name| reads(&c2, name) || FIL_PROOFS.contains(name)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 pub mod hwinfo;
 pub mod machine;
+mod params;
 mod plan;
 mod reload;
 mod report;
@@ -62,7 +63,8 @@ Examples:
   sealpipe status --watch                                    what it does
   sealpipe hwinfo                                            what this machine has
   sealpipe plan > worker.toml                                propose one for this machine
-  sealpipe simulate worker.toml                              what it seals in a month, and why")]
+  sealpipe simulate worker.toml                              what it seals in a month, and why
+  sealpipe params check --size 32GiB                         are the network's parameters here and right")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -95,6 +97,9 @@ enum Command {
     Hwinfo(hwinfo::HwinfoArgs),
     Simulate(Box<simulate::SimulateArgs>),
     Plan(Box<plan::PlanArgs>),
+    /// Groth16 parameters: what c2 cannot do without
+    #[command(subcommand)]
+    Params(params::ParamsCommand),
     /// Print a completion script for a shell
     ///
     /// For bash: sealpipe completions bash > /etc/bash_completion.d/sealpipe
@@ -132,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Hwinfo(args) => hwinfo::run(&args, &mut io::stdout()),
         Command::Simulate(args) => simulate::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Params(command) => params::run(&command, &mut io::stdout()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sealpipe", &mut io::stdout());
             Ok(exit::OK)

@@ -2,17 +2,28 @@
 
 //! c2 on a GPU.
 //!
-//! [`kernels`] has the compiled images, [`points`] how a device holds points, [`msm`] sums of multiples.
+//! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
+//! transforms, [`rows`] the matrices, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all
+//! of it together, [`bench`] measures.
 
+pub mod bench;
+pub mod element;
 pub mod kernels;
+pub mod lane;
 pub mod msm;
+pub mod ntt;
 pub mod points;
+pub mod prover;
+pub mod quotient;
+pub mod rows;
+pub mod sections;
 
 use std::{fs, sync::Arc};
 
 use sealpipe_gpu::{GpuError, Kind, device::Device, driver::Context};
 
 use self::kernels::IMAGES;
+use crate::params::convert::Order;
 
 /// A file with an image to be loaded instead of the built-in ones: for who changes a kernel.
 const IMAGE_VARIABLE: &str = "SEALPIPE_C2_IMAGE";
@@ -32,4 +43,15 @@ pub fn open(device: &Device) -> Result<Arc<Context>, GpuError> {
             Context::new(device, &read)
         }
     }
+}
+
+/// The order in which [`prover`] has the coefficients of the quotient.
+pub const ORDER: Order = Order { id: 1, position: |lg, i| i.reverse_bits().unbounded_shr(32 - lg) };
+
+/// The devices and the kernels that they will run, for people.
+///
+/// # Errors
+/// [`Kind::NoKernels`] when there are none for a device.
+pub fn describe(devices: &[Device]) -> Result<String, GpuError> {
+    IMAGES.describe(devices)
 }

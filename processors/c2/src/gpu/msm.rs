@@ -130,6 +130,11 @@ impl Msm {
         })
     }
 
+    /// Bytes of workspace with which a sum of n selected points is made in one chunk.
+    pub fn wanted_sum_bytes<C: Curve>(n: u64) -> u64 {
+        Layout::of_sum(n, C::POINT_BYTES as u64).n_bytes
+    }
+
     /// The sum of `scalars[i] bases[i]` for i below n. Scalars are in Montgomery form, below r.
     ///
     /// # Errors

@@ -29,6 +29,9 @@ int main() {
         else if (name == "square") fr::square(out, a);
         else if (name == "fifth_power") fr::fifth_power(out, a);
         else if (name == "add_mod") fr::add_mod(out, a, b);
+        else if (name == "sub_mod") fr::sub_mod(out, a, b);
+        else if (name == "add_wide") fr::add_wide(out, a, b);
+        else if (name == "sub_wide") fr::sub_wide(out, a, b);
         else if (name == "reduce10") fr::reduce10(out, a);
         else if (name == "reduce16") fr::reduce16(out, a);
         else if (name == "subtract_r") fr::subtract_r(out, a);

@@ -31,6 +31,7 @@ const IMPLEMENTATION: &str = "filecoin-proofs 19.1";
 #[derive(Debug)]
 pub struct Reference {
     program: PathBuf,
+    stages: Vec<Stage>,
     granted: OnceLock<Granted>,
     in_use: Mutex<Vec<CpuList>>,
 }
@@ -51,7 +52,15 @@ impl Reference {
 
     /// A processor whose helper processes are `program`.
     pub fn with_program(program: PathBuf) -> Self {
-        Self { program, granted: OnceLock::new(), in_use: Mutex::default() }
+        let stages = Stage::ALL.to_vec();
+        Self { program, stages, granted: OnceLock::new(), in_use: Mutex::default() }
+    }
+
+    /// The same, for one stage alone.
+    #[must_use]
+    pub fn serving(mut self, stage: Stage) -> Self {
+        self.stages = vec![stage];
+        self
     }
 
     fn granted(&self) -> Result<&Granted, TaskError> {
@@ -98,7 +107,7 @@ impl Processor for Reference {
             implementation: Some(IMPLEMENTATION.to_owned()),
             ..serve::offer(*stage, cpus::max_concurrent(*stage, cpus.len(), concurrent))
         };
-        let offers = Stage::ALL.iter().map(offer).collect();
+        let offers = self.stages.iter().map(offer).collect();
         self.granted
             .set(Granted { cpus, concurrent })
             .map_err(|_| TaskError::new(Code::InvalidRequest, "initialized twice"))?;

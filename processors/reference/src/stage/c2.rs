@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use filecoin_proofs::MerkleTreeTrait;
+use filecoin_proofs::{MerkleTreeTrait, SealCommitPhase1Output};
 use sealpipe_protocol::{
     Base64, Bytes32, Code, TaskError, failure,
     stage::c2::{Output, Params},
@@ -19,7 +19,7 @@ use sealpipe_protocol::{
 use sha2::{Digest, Sha256};
 use storage_proofs_core::sector::SectorId;
 
-use super::{groth16, phase1_json};
+use super::{groth16, phase1_json, vanilla};
 use crate::{
     library,
     report::{Reporter, ticking},
@@ -65,15 +65,8 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     reporter: &Reporter,
 ) -> Result<Vec<u8>, TaskError> {
     let config = shape::porep_config(params.proof);
-    let phase1 = phase1_json::read::<Tree>(params.proof, &read_c1(params)?)?;
-    let partitions = groth16::n_partitions(params.proof);
-    if phase1.vanilla_proofs.len() != partitions {
-        let found = phase1.vanilla_proofs.len();
-        return Err(TaskError::new(
-            Code::InvalidInput,
-            format!("the output of c1 has {found} partitions, expected {partitions}"),
-        ));
-    }
+    let phase1 = read_phase1::<Tree>(params)?;
+    vanilla::check(params, &phase1)?;
     let (proved, phase) = following(reporter, || {
         filecoin_proofs::seal_commit_phase2::<Tree>(
             &config,
@@ -89,6 +82,23 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
         };
         library::failure(code, "proving", error.as_ref())
     })
+}
+
+/// Reads the output of c1 that the parameters name.
+///
+/// # Errors
+/// A file that is missing, is not the one that c1 wrote, or is of another proof.
+pub fn read_phase1<Tree: MerkleTreeTrait>(
+    params: &Params,
+) -> Result<SealCommitPhase1Output<Tree>, TaskError> {
+    let phase1 = phase1_json::read::<Tree>(params.proof, &read_c1(params)?)?;
+    let partitions = groth16::n_partitions(params.proof);
+    let found = phase1.vanilla_proofs.len();
+    if found == partitions {
+        return Ok(phase1);
+    }
+    let message = format!("the output of c1 has {found} partitions, expected {partitions}");
+    Err(TaskError::new(Code::InvalidInput, message))
 }
 
 fn read_c1(params: &Params) -> Result<Vec<u8>, TaskError> {

@@ -13,13 +13,13 @@ use storage_proofs_core::parameter_cache::parameter_cache_dir;
 use crate::{library, shape};
 
 /// Bytes of a Groth16 proof, compressed, of one partition.
-pub(super) const PROOF_BYTES: usize = 192;
+pub const PROOF_BYTES: usize = 192;
 
 /// Checks that the parameters are there and whole; says whether they are the network's.
 ///
 /// # Errors
 /// [`Code::ParametersMissing`], with what to do about it.
-pub(super) fn check_parameters(proof: SealProof) -> Result<bool, TaskError> {
+pub fn check_parameters(proof: SealProof) -> Result<bool, TaskError> {
     let set = parameters(proof)?;
     match set.status() {
         Ok(Status::Present { network, .. }) => Ok(network),
@@ -55,11 +55,15 @@ pub(super) fn verifying_key_is_good(proof: SealProof) -> bool {
 }
 
 /// Partitions of a proof: how many Groth16 proofs it is made of.
-pub(super) fn n_partitions(proof: SealProof) -> usize {
+pub fn n_partitions(proof: SealProof) -> usize {
     usize::from(shape::porep_config(proof).partitions)
 }
 
-fn parameters(proof: SealProof) -> Result<ParameterSet, TaskError> {
+/// The files of a proof's parameters, where filecoin-proofs looks for them.
+///
+/// # Errors
+/// A defect: every proof has a name for them.
+pub fn parameters(proof: SealProof) -> Result<ParameterSet, TaskError> {
     ParameterSet::new(proof.sector_bytes(), &parameter_cache_dir())
         .map_err(|error| library::failure(Code::InternalError, "the parameters' name", &error))
 }

@@ -13,9 +13,10 @@ pub mod pc1;
 pub mod pc2;
 pub mod tree_d;
 pub mod unseal;
+pub mod vanilla;
 pub mod verify;
 
-mod groth16;
+pub mod groth16;
 mod phase1_json;
 
 use std::path::PathBuf;

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Sectors, made through c1 by the stages of the reference processor. Each has a number, a ticket and a seed
+//! of its own, so no two have anything in common.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sealpipe_protocol::{
+    Base64, Bytes32, Code, TaskError,
+    durable::Scratch,
+    failure,
+    stage::{
+        add_pieces,
+        c1::{self, FileRef},
+        c2, pc1, pc2,
+        piece::{PieceSource, Source, unpadded},
+        proof::SealProof,
+        tree_d, verify,
+    },
+};
+use sealpipe_reference::{report::Reporter, stage};
+use sha2::{Digest, Sha256};
+
+/// A sector whose challenges are opened.
+#[derive(Debug)]
+pub struct Sector {
+    number: u64,
+    proof: SealProof,
+    ticket: Bytes32,
+    seed: Bytes32,
+    comm_d: Bytes32,
+    comm_r: Bytes32,
+    c1: FileRef,
+}
+
+/// A directory for what is measured; gone when it is dropped.
+///
+/// # Errors
+/// What the disk says.
+pub fn directory(what: &str) -> Result<Scratch, TaskError> {
+    let name = format!("sealpipe-c2-bench-{what}-{}", std::process::id());
+    Scratch::create(std::env::temp_dir().join(name))
+}
+
+/// Bytes that follow from a name and a number.
+fn derived(name: &str, number: u64) -> Bytes32 {
+    let mut bytes: [u8; 32] =
+        Sha256::new().chain_update(name).chain_update(number.to_le_bytes()).finalize().into();
+    // A field element, as commitments are.
+    bytes[31] &= 0x3f;
+    Bytes32(bytes)
+}
+
+fn prover_id() -> Bytes32 {
+    Bytes32([9; 32])
+}
+
+impl Sector {
+    /// Makes sector `number` in `dir`.
+    ///
+    /// # Errors
+    /// Those of the stages.
+    pub fn make(dir: &Path, proof: SealProof, number: u64) -> Result<Self, TaskError> {
+        let dir = dir.join(number.to_string());
+        let cache_dir = dir.join("cache");
+        fs::create_dir_all(&cache_dir)
+            .map_err(|error| failure::output("a sector", &cache_dir, &error))?;
+        let quiet = Reporter::silent();
+        let (unsealed_path, sealed_path) = (dir.join("unsealed"), dir.join("sealed"));
+        let pieces = vec![Self::data(&dir, proof, number)?];
+        let unsealed = unsealed_path.clone();
+        let added = stage::add_pieces::run(
+            &add_pieces::Params { proof, pieces, unsealed_path: unsealed },
+            &quiet,
+        )?;
+        let tree_d = tree_d::Params {
+            proof,
+            unsealed_path: unsealed_path.clone(),
+            cache_dir: cache_dir.clone(),
+        };
+        let comm_d = stage::tree_d::run(&tree_d, &quiet)?.comm_d;
+        let (ticket, seed) = (derived("ticket", number), derived("seed", number));
+        let labelled = stage::pc1::run(
+            &pc1::Params {
+                proof,
+                prover_id: prover_id(),
+                sector_number: number,
+                ticket,
+                pieces: added.pieces.clone(),
+                comm_d,
+                unsealed_path: unsealed_path.clone(),
+                cache_dir: cache_dir.clone(),
+                work_dir: dir.join("work/pc1"),
+            },
+            &quiet,
+        )?;
+        let encoded = stage::pc2::run(
+            &pc2::Params {
+                proof,
+                replica_id: labelled.replica_id,
+                comm_d,
+                unsealed_path,
+                sealed_path: sealed_path.clone(),
+                cache_dir: cache_dir.clone(),
+                work_dir: dir.join("work/pc2"),
+            },
+            &quiet,
+        )?;
+        let opened = stage::c1::run(
+            &c1::Params {
+                proof,
+                prover_id: prover_id(),
+                sector_number: number,
+                ticket,
+                seed,
+                comm_d,
+                comm_r: encoded.comm_r,
+                pieces: added.pieces,
+                sealed_path,
+                cache_dir,
+                out_path: dir.join("c1.json"),
+            },
+            &quiet,
+        )?;
+        let comm_r = encoded.comm_r;
+        Ok(Self { number, proof, ticket, seed, comm_d, comm_r, c1: opened.file })
+    }
+
+    /// A piece of the whole sector's size.
+    fn data(dir: &Path, proof: SealProof, number: u64) -> Result<PieceSource, TaskError> {
+        let path: PathBuf = dir.join("piece");
+        let size = unpadded(proof.sector_bytes());
+        let blocks = (0..size.div_ceil(32)).map(|block| derived("data", number << 32 | block).0);
+        let mut data = blocks.collect::<Vec<_>>().concat();
+        data.truncate(size as usize);
+        fs::write(&path, data).map_err(|error| failure::output("a piece", &path, &error))?;
+        let source = Source::Path(path);
+        Ok(PieceSource { source, payload_size: size, piece_size: proof.sector_bytes() })
+    }
+
+    /// What c2 is asked for.
+    pub fn params(&self) -> c2::Params {
+        c2::Params {
+            proof: self.proof,
+            prover_id: prover_id(),
+            sector_number: self.number,
+            c1: self.c1.clone(),
+        }
+    }
+
+    /// Whether a proof holds, as the chain would see it.
+    ///
+    /// # Errors
+    /// A verifying key that cannot be read.
+    pub fn verify(&self, proof: &Base64) -> Result<bool, TaskError> {
+        let params = verify::Params {
+            proof: self.proof,
+            prover_id: prover_id(),
+            sector_number: self.number,
+            ticket: self.ticket,
+            seed: self.seed,
+            comm_d: self.comm_d,
+            comm_r: self.comm_r,
+            proof_bytes: proof.clone(),
+        };
+        Ok(stage::verify::run(&params, &Reporter::silent())
+            .map_err(|error| TaskError::new(Code::InternalError, error.message))?
+            .valid)
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Converted parameters, found or made, and what is remembered of a check.
+//!
+//! Beside `<name>.params` stands `<name>.keys`, and beside that `<name>.keys.checked` with the stamps of both
+//! files from when the digest of the first was last taken. While both stamps stay the same nothing is read.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use blake2b_simd::Params as Blake2b;
+use rustix::fs::{FlockOperation, flock};
+use sealpipe_params::{Layout, ParameterSet};
+use sealpipe_protocol::{Code, TaskError, durable, failure, stage::proof::SealProof};
+use sealpipe_reference::stage::groth16;
+use storage_proofs_core::parameter_cache::parameter_cache_dir;
+
+use super::{
+    convert::{self, Order, Source},
+    file::Params,
+};
+use crate::{
+    circuit::Circuit,
+    watch::{Phase, Watch},
+};
+
+/// Bytes of a file that are digested at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// How often files that another process makes are looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+/// The converted parameters of a proof and its circuit: opened, or made first; and whether they are the
+/// network's.
+///
+/// # Errors
+/// [`Code::ParametersMissing`] when there are none or they are damaged; what the disk says; a stop.
+pub fn ensure(
+    proof: SealProof,
+    circuit: &Circuit,
+    order: Order,
+    watch: &Watch<'_>,
+) -> Result<(Params, bool), TaskError> {
+    let network = groth16::check_parameters(proof)?;
+    let set = groth16::parameters(proof)?;
+    let params = Kept::of(&set, network).ensure(circuit, order, watch)?;
+    Ok((params, network))
+}
+
+/// Whether converted parameters of a proof are there, so that taking them into use is a matter of reading.
+pub fn is_ready(proof: SealProof) -> bool {
+    let Ok(set) = groth16::parameters(proof) else { return false };
+    let kept = Kept::of(&set, false);
+    kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps))
+}
+
+/// A directory for what is made of the parameters, instead of theirs: where that cannot be written.
+const CACHE_VARIABLE: &str = "SEALPIPE_C2_CACHE";
+
+/// Where converted parameters and circuits are kept.
+pub fn directory() -> PathBuf {
+    std::env::var_os(CACHE_VARIABLE).map_or_else(parameter_cache_dir, PathBuf::from)
+}
+
+/// The files of a parameter set.
+#[derive(Debug)]
+pub struct Kept {
+    source: PathBuf,
+    converted: PathBuf,
+    marker: PathBuf,
+    /// What the digest has to be, where the key is the network's.
+    digest: Option<[u8; 16]>,
+}
+
+impl Kept {
+    /// Of a set whose key is the network's or not.
+    pub fn of(set: &ParameterSet, network: bool) -> Self {
+        let digest = set.network_digest().filter(|_| network);
+        Self::within(&directory(), &set.params_path(), digest)
+    }
+
+    /// Of bellperson's file at a path.
+    pub fn beside(source: &Path, digest: Option<[u8; 16]>) -> Self {
+        Self::within(source.parent().unwrap_or(Path::new(".")), source, digest)
+    }
+
+    fn within(dir: &Path, source: &Path, digest: Option<[u8; 16]>) -> Self {
+        let kept = dir.join(source.file_name().unwrap_or_default());
+        let (converted, marker) =
+            (kept.with_extension("keys"), kept.with_extension("keys.checked"));
+        Self { source: source.to_owned(), converted, marker, digest }
+    }
+
+    /// Opens the converted file, making it where there is none for this circuit and source.
+    ///
+    /// # Errors
+    /// As [`ensure`].
+    pub fn ensure(
+        &self,
+        circuit: &Circuit,
+        order: Order,
+        watch: &Watch<'_>,
+    ) -> Result<Params, TaskError> {
+        if let Some(params) = self.marked(circuit, order)? {
+            return Ok(params);
+        }
+        let turn = self.take_turn(watch)?;
+        if let Some(params) = self.marked(circuit, order)? {
+            return Ok(params);
+        }
+        let digest = self.check_digest(watch)?;
+        let is_current = |params: &Params| params.header().source == digest;
+        if self.open(circuit, order)?.filter(is_current).is_none() {
+            let layout = Layout::read(&self.source).map_err(|error| {
+                TaskError::new(Code::ParametersMissing, error.to_string())
+            })?;
+            let is_network = self.digest.is_some();
+            let source = Source { path: &self.source, digest, is_network, layout };
+            convert::convert(&source, &self.converted, circuit, order, watch)?;
+        }
+        // Without the marker the digest is taken again next time, and nothing else.
+        if let Ok(stamps) = self.stamps() {
+            let _ = durable::write_bytes(&self.marker, stamps.as_bytes());
+        }
+        drop(turn);
+        self.open(circuit, order)?.ok_or_else(|| {
+            let text = format!("{} is not what was just written", self.converted.display());
+            TaskError::new(Code::InternalError, text)
+        })
+    }
+
+    /// The converted file, if it and its source are as they were when they were checked.
+    fn marked(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
+        match self.stamps() {
+            Ok(stamps) if self.is_marked(&stamps) => self.open(circuit, order),
+            _ => Ok(None),
+        }
+    }
+
+    fn is_marked(&self, stamps: &str) -> bool {
+        fs::read_to_string(&self.marker).is_ok_and(|marked| marked == stamps)
+    }
+
+    /// The converted file, if it is for this circuit.
+    fn open(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
+        let opened = Params::open(&self.converted)
+            .map_err(|e| failure::input("the converted parameters", &self.converted, &e))?;
+        let fits = |params: &Params| {
+            params.header().circuit == circuit.digest && params.header().order == order.id
+        };
+        Ok(opened.filter(fits))
+    }
+
+    /// Waits until no other process converts in the directory.
+    fn take_turn(&self, watch: &Watch<'_>) -> Result<File, TaskError> {
+        let dir = self.converted.parent().unwrap_or(Path::new("."));
+        let failed = |error: io::Error| failure::output("the converted parameters", dir, &error);
+        fs::create_dir_all(dir).map_err(failed)?;
+        let turn = File::open(dir).map_err(failed)?;
+        loop {
+            match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(turn),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(failed(error.into())),
+            }
+            watch.check()?;
+            watch.report(Phase::Waiting, 0, 1);
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The digest of bellperson's file, which has to be the network's where its key is.
+    fn check_digest(&self, watch: &Watch<'_>) -> Result<[u8; 16], TaskError> {
+        let failed = |error: io::Error| failure::input("the parameters", &self.source, &error);
+        let mut file = File::open(&self.source).map_err(failed)?;
+        let total = file.metadata().map_err(failed)?.len();
+        let mut state = Blake2b::new().to_state();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut done = 0;
+        loop {
+            watch.check()?;
+            let n = file.read(&mut buffer).map_err(failed)?;
+            if n == 0 {
+                break;
+            }
+            state.update(&buffer[..n]);
+            done += n as u64;
+            watch.report(Phase::Checking, done, total);
+        }
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&state.finalize().as_bytes()[..16]);
+        match self.digest {
+            Some(expected) if expected != digest => Err(TaskError::new(
+                Code::ParametersMissing,
+                format!("{} is corrupt: its digest is not the network's", self.source.display()),
+            )
+            .hint("remove that file, then fetch it again")),
+            _ => Ok(digest),
+        }
+    }
+
+    /// What changes when either file does.
+    fn stamps(&self) -> io::Result<String> {
+        let stamp = |path: &Path| {
+            let found = fs::metadata(path)?;
+            Ok::<_, io::Error>(format!(
+                "inode {}:{} length {} changed {}.{:09}\n",
+                found.dev(),
+                found.ino(),
+                found.len(),
+                found.ctime(),
+                found.ctime_nsec(),
+            ))
+        };
+        Ok(stamp(&self.source)? + &stamp(&self.converted)?)
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Groth16 (Groth 2016, as bellperson 0.27 has it): from the sums that are most of the work to a proof.
+
+use bellperson::groth16::{Proof, VerifyingKey};
+use blstrs::{Bls12, G1Projective, G2Projective, Scalar};
+use ff::Field as _;
+use group::{Curve as _, prime::PrimeCurveAffine as _};
+use sealpipe_protocol::{Code, TaskError};
+
+use crate::{assignment::Assignment, watch::Watch};
+
+/// The sums of a query's points, each multiplied by its variable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sums {
+    /// Over the coefficients of the quotient (A B - C) / Z.
+    pub h: G1Projective,
+    /// Over the auxiliary variables.
+    pub l: G1Projective,
+    /// Over the variables in A, inputs included.
+    pub a: G1Projective,
+    /// Over the variables in B, in the first group.
+    pub b_g1: G1Projective,
+    /// The same in the second group.
+    pub b_g2: G2Projective,
+}
+
+/// What computes the sums: it has the circuit and its parameters.
+pub trait Prover: Send {
+    /// What it is, for people: a device's name.
+    fn name(&self) -> &str;
+
+    /// The sums of an assignment of its circuit.
+    ///
+    /// # Errors
+    /// What the device says, and a stop.
+    fn sums(&mut self, assignment: &Assignment, watch: &Watch<'_>) -> Result<Sums, TaskError>;
+}
+
+/// What hides the assignment in a proof.
+#[derive(Clone, Copy, Debug)]
+pub struct Blinding {
+    /// For A.
+    pub r: Scalar,
+    /// For B.
+    pub s: Scalar,
+}
+
+impl Blinding {
+    /// A new one, from the system's randomness.
+    pub fn random() -> Self {
+        Self { r: Scalar::random(rand_core::OsRng), s: Scalar::random(rand_core::OsRng) }
+    }
+}
+
+/// The proof, bit for bit that of bellperson's `create_proof` with the same r and s.
+///
+/// # Errors
+/// [`Code::ParametersMissing`] for a key with a delta of zero, by which anything could be proved.
+pub fn assemble(
+    key: &VerifyingKey<Bls12>,
+    sums: &Sums,
+    Blinding { r, s }: Blinding,
+) -> Result<Proof<Bls12>, TaskError> {
+    if bool::from(key.delta_g1.is_identity() | key.delta_g2.is_identity()) {
+        let text = "the verifying key's delta is zero";
+        return Err(TaskError::new(Code::ParametersMissing, text));
+    }
+    let a = key.delta_g1 * r + key.alpha_g1 + sums.a;
+    let b = key.delta_g2 * s + key.beta_g2 + sums.b_g2;
+    // s (alpha + a) + r (beta + b) + r s delta, with the common factors taken out.
+    let c = a * s + (sums.b_g1 + key.beta_g1) * r + sums.h + sums.l;
+    Ok(Proof { a: a.to_affine(), b: b.to_affine(), c: c.to_affine() })
+}
