@@ -21,7 +21,7 @@ use sealpipe_c2::{
     witness::{self, Public, vanilla},
 };
 use sealpipe_protocol::{Bytes32, stage::proof::SealProof};
-use sealpipe_reference::sparse;
+use sealpipe_reference::{shape::bytes32, sparse};
 use storage_proofs_core::{
     api_version::ApiVersion, compound_proof::CompoundProof, proof::ProofScheme,
 };
@@ -77,7 +77,7 @@ fn measure<Tree: 'static + MerkleTreeTrait>(
     println!("  terms of A, B, C: {terms:?}");
 
     let c1 = sparse::phase1(params, proof, Bytes32([1; 32]), 1, 1)?;
-    let replica_id = c1.replica_id.into();
+    let replica_id = bytes32(&c1.replica_id).0;
     let public = Public { replica_id, comm_d: c1.comm_d, comm_r: c1.comm_r };
     let partition = vanilla::Proof::of(&c1.vanilla_proofs[0])?;
     let make = || witness::generate(&shape, &circuit.variables, &public, &partition);

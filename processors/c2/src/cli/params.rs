@@ -14,12 +14,14 @@ use sealpipe_params::DEFAULT_SEED;
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
 use sealpipe_reference::stage::groth16;
 use serde_json::json;
-use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
 use crate::{
     circuit::Circuit,
     gpu,
-    params::{kept::Kept, make},
+    params::{
+        kept::{self, Kept},
+        make,
+    },
 };
 
 /// How often progress is shown.
@@ -81,7 +83,7 @@ fn run(Make { size: proof, json }: &Make) -> Result<(), TaskError> {
     let progress = Display::new(*json);
     let began = Instant::now();
     progress.show("extracting the circuit", 0, 0);
-    let circuit = Circuit::of(*proof, &parameter_cache_dir(), &AtomicBool::new(false))?;
+    let circuit = Circuit::of(*proof, &kept::directory(), &AtomicBool::new(false))?;
     let extracted = began.elapsed();
     let target = Kept::of(&set, false).converted().to_owned();
     let tell = |phase: &str, done, total| progress.show(phase, done, total);
