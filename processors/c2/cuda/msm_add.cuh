@@ -20,13 +20,7 @@ namespace msm {
 using curve::Affine;
 
 constexpr int BLOCK = 128;
-#ifndef MSM_BLOCKS
-#define MSM_BLOCKS 4
-#endif
-#ifndef MSM_TURNS
-#define MSM_TURNS 32
-#endif
-constexpr uint32_t MAX_TURNS = MSM_TURNS;
+constexpr uint32_t MAX_TURNS = 32;
 
 template <class Field> FN Field load(const Field *from) {
     constexpr int PARTS = sizeof(Field) / sizeof(uint4);
@@ -232,7 +226,7 @@ FN void sum_group(curve::Jacobian<Field> *out, const Affine<Field> *bases, Affin
 
 } // namespace msm
 
-extern "C" __global__ void __launch_bounds__(msm::BLOCK, MSM_BLOCKS)
+extern "C" __global__ void __launch_bounds__(msm::BLOCK, 4)
     msm_add_g1(const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums, const msm::Pair *pairs,
                const uint32_t *totals, uint64_t level) {
     msm::add_pairs(bases, sums, pairs, totals, level);

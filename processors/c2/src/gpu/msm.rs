@@ -265,9 +265,7 @@ impl Msm {
         let [even, odd] = lists;
         let lists = [even?, odd?];
         let (kernels, most_blocks) = self.of::<C>();
-        let most_blocks =
-            std::env::var("MSM_BLOCKS").ok().map_or(most_blocks, |b| b.parse().unwrap())
-                * self.n_processors;
+        let most_blocks = most_blocks * self.n_processors;
         for level in 0..u64::from(lg_ceil(longest)) {
             if pass.level >= MAX_LEVELS {
                 return Err(GpuError::new(Kind::Defect, "too many levels"));
