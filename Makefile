@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Two commands do everything: `make seal` and `make test`.
 
-.PHONY: seal test chaos vm build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 bench-c2 kernels clean-demo help
+.PHONY: seal test chaos vm gpus build setup lint schemas docs fuzz bench-pipe bench-daemon bench-pc1 bench-pc2 bench-c2 kernels clean-demo help
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -30,6 +30,9 @@ test: build ## all tests
 vm: build ## placement on two NUMA nodes, in a virtual machine without hardware support
 	@tools/vm $(TARGET)/vm
 	REQUIRE_VM=1 $(CARGO) test --release --locked -p sealpipe-tests --test vm -- --nocapture
+
+gpus: build ## two GPUs that pc2 and c2 share, from data to verified proofs; GPUS=1 for one
+	REQUIRE_GPU=1 SEALPIPE_GPUS=$(or $(GPUS),2) $(CARGO) test --release --locked -p sealpipe-tests --test gpus -- --nocapture
 
 chaos: build ## kills, wedged processes and full disks at random for half an hour and more: the full storm
 	SEALPIPE_CHAOS_KILLS=$(or $(KILLS),10) $(CARGO) test --release --locked -p sealpipe-tests --test chaos -- --nocapture

@@ -83,6 +83,7 @@ fn too_many_clients_are_turned_away_and_those_who_are_there_are_served() {
     let mut last = crowd.pop().unwrap().into_stream();
     // Turned away: its connection ends.
     assert_eq!(last.read(&mut [0; 16]).unwrap_or(0), 0);
+    site.run(&["status"]).fails_with(&["hint: ", "unless 64 clients are connected already"]);
     let status = crowd[0].ask("status", json!({}));
     assert!(status["result"]["counts"].is_object(), "{status}");
     drop(crowd);

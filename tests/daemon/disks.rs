@@ -52,7 +52,10 @@ fn a_daemon_that_cannot_write_stops_acting_loses_nothing_and_goes_on_by_itself()
     let Some(disk) = Disk::mount(&bench, "state", SMALL) else { return };
     let mut site = Site::start_in(bench, &moody("good", ""));
     site.ok("submit --echo --name long --steps 50 --ticks 2 --interval 50ms");
-    site.wait("long", "running");
+    site.until("it runs", || {
+        let started = site.events("long", "stage-started");
+        (!started.is_empty()).then_some(())
+    });
     disk.fill();
     let trouble = site.until("it notices", || {
         // Orders need room; what runs does not always.

@@ -92,8 +92,9 @@ fn lost_tries_are_counted_over_the_death_of_the_daemon() {
     site.begin();
     site.until("it is refused again", || (retried(&site).len() > before).then_some(()));
     let next = delay(&retried(&site)[before]);
-    // Delays double: this one follows the one before the death, or the one that was not told of.
-    assert!(next >= 2 * last, "{last} ms, then {next} ms");
+    // Delays double. The last one was told of before it was written down, and may have to be told of
+    // once more; the one before it was. A new budget would begin far below.
+    assert!(next >= last, "{last} ms, then {next} ms");
     let attempts: Vec<_> =
         site.events("one", "stage-started").iter().map(|e| e["attempt"].as_u64()).collect();
     let mut distinct = attempts.clone();

@@ -9,10 +9,11 @@ const LONG: &str = "submit --echo --ticks 100000 --interval 20ms --name";
 
 #[test]
 fn a_pause_starts_nothing_and_outlives_the_daemon() {
-    let mut site = Site::start(&moody("good", ""));
-    site.ok("submit --echo --name runs --ticks 40 --interval 20ms --steps 2");
+    let mut site = Site::start(&moody("gated gate", ""));
+    site.ok("submit --echo --name runs --steps 2");
     site.wait("runs", "running");
     assert_eq!(site.ok("pause").stdout, "paused: what runs is finished, nothing starts\n");
+    site.bench.write("gate", "");
     // The step that runs is finished, the next one is not begun.
     site.wait("runs", "waiting");
     site.ok("submit --echo --name waits");
@@ -89,8 +90,8 @@ fn a_sector_that_is_cancelled_keeps_what_is_done_and_goes_on_with_it() {
 
 #[test]
 fn a_drain_finishes_what_runs_and_the_next_daemon_goes_on() {
-    let mut site = Site::start(&moody("good", "concurrent = 1"));
-    site.ok("submit --echo --name runs --ticks 50 --interval 20ms --steps 2");
+    let mut site = Site::start(&moody("gated gate", "concurrent = 1"));
+    site.ok("submit --echo --name runs --steps 2");
     site.ok("submit --echo --name waits");
     site.wait("runs", "running");
     let waiting = site.command(&["drain", "--wait"]);
@@ -99,6 +100,7 @@ fn a_drain_finishes_what_runs_and_the_next_daemon_goes_on() {
         events.iter().any(|e| e["event"] == "draining").then_some(())
     });
     site.run(&["submit", "--echo"]).fails_with(&["the daemon is draining and takes no more"]);
+    site.bench.write("gate", "");
     waiting.end().ok();
     site.end().ok().says(&["draining", "stopped"]);
     site.bench.check_nothing_is_left();

@@ -17,8 +17,11 @@ use serde_json::json;
 /// What the daemon may take of memory.
 const MAX_BYTES: u64 = 100 << 20;
 
-/// How soon it answers.
+/// How soon it answers: what the cpu works on it, for on a busy machine others come in between.
 const ANSWER_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often it is asked.
+const ASKED: u32 = 20;
 
 #[test]
 fn a_thousand_queued_sectors_weigh_little_and_hold_no_file() {
@@ -43,7 +46,8 @@ fn a_thousand_queued_sectors_weigh_little_and_hold_no_file() {
 #[track_caller]
 fn check(site: &Site) {
     let mut control = Control::connect(&site.socket()).unwrap();
-    let fastest = (0..20)
+    let before = Process::cpu_time(site.pid()).unwrap();
+    let fastest = (0..ASKED)
         .map(|_| {
             let since = Instant::now();
             let status = control.ask("status", json!({ "all": true }));
@@ -52,10 +56,14 @@ fn check(site: &Site) {
         })
         .min()
         .unwrap();
+    let worked = (Process::cpu_time(site.pid()).unwrap() - before) / ASKED;
     let resident = Process::resident_bytes(site.pid()).unwrap();
     let files = fs::read_dir(format!("/proc/{}/fd", site.pid())).unwrap().count();
-    println!("status in {fastest:?}, {} KiB resident, {files} files", resident >> 10);
-    assert!(fastest < ANSWER_WITHIN, "{fastest:?}");
+    println!(
+        "status in {fastest:?}, of the cpu {worked:?}, {} KiB resident, {files} files",
+        resident >> 10
+    );
+    assert!(worked < ANSWER_WITHIN, "{worked:?}");
     assert!(resident < MAX_BYTES, "{} KiB", resident >> 10);
     assert!(files < 100, "{files} files are open");
 }

@@ -103,3 +103,18 @@ fn a_command_that_never_knows_can_be_overruled() {
     assert_eq!(site.record("s")["sector"]["seed"], hex('8'));
     site.stop();
 }
+
+#[test]
+fn a_seed_that_is_said_while_the_command_runs_is_taken() {
+    let site = Site::start("");
+    let began = shown(site.bench.path("began"));
+    let command = format!("touch {began}; sleep 100; echo {}", hex('1'));
+    let submit = ["submit", "--size", "2KiB", "--until", "c1", "--out", "s", "--seed-command"];
+    site.run(&[&submit[..], &[&command]].concat()).ok();
+    site.until("it is asked", || fs::exists(&began).unwrap().then_some(()));
+    site.ok(&format!("seed t01000-1 {}", hex('9')));
+    site.wait("t01000-1", "done");
+    assert_eq!(site.record("s")["sector"]["seed"], hex('9'));
+    assert!(site.events("t01000-1", "asked").is_empty());
+    site.stop();
+}

@@ -15,6 +15,10 @@ const SWAPS: usize = 10;
 /// Sectors that are under way meanwhile.
 const SECTORS: usize = 50;
 
+/// Sectors that are done from one swap to the next, at least: enough for the process to work, and few
+/// enough that half of all sectors are still to be done at the last swap.
+const BETWEEN: usize = 3;
+
 #[test]
 fn pc2_is_replaced_ten_times_under_load_and_nobody_notices() {
     let config = |mark: usize| {
@@ -25,10 +29,7 @@ fn pc2_is_replaced_ten_times_under_load_and_nobody_notices() {
     site.ok(&format!("submit --size 2KiB --count {SECTORS} --until c1 --out sectors"));
     let done = || site.status()["counts"]["done"].as_u64().unwrap_or(0) as usize;
     for swap in 1..=SWAPS {
-        // Spread over the whole run, the last one while there is still work.
-        site.until("sectors get on", || {
-            (done() >= (swap - 1) * SECTORS / (SWAPS + 2)).then_some(())
-        });
+        site.until("sectors get on", || (done() >= (swap - 1) * BETWEEN).then_some(()));
         site.bench.write("worker.toml", config(swap));
         let said = site.ok("reload").stdout;
         assert!(said.contains("pc2[0] is a new process and gets the next tasks"), "{said}");
@@ -61,24 +62,26 @@ fn pc2_is_replaced_ten_times_under_load_and_nobody_notices() {
 
 #[test]
 fn a_new_program_that_does_not_answer_changes_nothing() {
-    let site = Site::start(&moody("good", ""));
-    site.ok("submit --echo --name long --ticks 200 --interval 20ms");
+    let config = moody("gated gate", "");
+    let site = Site::start(&config);
+    site.ok("submit --echo --name long");
     site.wait("long", "running");
-    for (config, said) in [
+    for (other, said) in [
         (moody("mute", "stable_wait = \"300ms\""), "did not answer `initialize`"),
         ("[[processors.echo]]\nbin = \"/no/such/program\"\n".to_owned(), "cannot run /no/such"),
         ("[[processors.echo]]\nbin = 7\n".to_owned(), "nothing was changed"),
         ("not toml".to_owned(), "nothing was changed"),
     ] {
-        site.bench.write("worker.toml", config);
+        site.bench.write("worker.toml", other);
         site.run(&["reload"]).fails_with(&[said]);
     }
+    site.bench.write("gate", "");
     site.wait("long", "done");
     let events = site.journal().events();
     let reloads = events.iter().filter(|e| e["event"] == "reload-failed").count();
     assert_eq!(reloads, 4);
     assert_eq!(events.iter().filter(|e| e["event"] == "stage-retried").count(), 0);
-    site.bench.write("worker.toml", moody("good", ""));
+    site.bench.write("worker.toml", config);
     assert_eq!(site.ok("reload").stdout, "nothing has changed\n");
     site.stop();
 }

@@ -2,14 +2,15 @@
 
 //! Processors that cannot be started, and configurations that are wrong.
 
-use sealpipe_tests::Bench;
+use sealpipe_tests::{Bench, site::PATIENT};
 
 /// Seals with one entry of tree_d and checks what is said; the directory is not made, since
 /// processors are started before anything else is done.
 #[track_caller]
 fn check(entry: &str, says: &[&str]) {
     let bench = Bench::new();
-    bench.write("worker.toml", format!("[[processors.tree_d]]\n{entry}\n"));
+    let patient = if entry.contains("stable_wait") { "" } else { PATIENT };
+    bench.write("worker.toml", format!("[[processors.tree_d]]\n{entry}\n{patient}"));
     let args = ["seal", "--size", "2KiB", "--until", "c1", "--out", "s", "--config", "worker.toml"];
     bench.run(&args).fails_with(says);
     assert_eq!(bench.files("s"), None, "{entry}: no directory is made");
@@ -65,9 +66,9 @@ fn a_program_that_prints_rubbish_is_shown_with_some_of_it() {
     check(
         r#"bin = "/bin/sh"
            args = ["-c", "test $SEALPIPE_PROTOCOL && echo tree_d processor ready; sleep 100"]
-           stable_wait = "1s""#,
+           stable_wait = "5s""#,
         &[
-            "it said \"tree_d processor ready\" once, and not again in 1s",
+            "it said \"tree_d processor ready\" once, and not again in 5s",
             "hint: where it needs longer",
         ],
     );

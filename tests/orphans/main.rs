@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, LIMIT, Process, Run, root};
+use sealpipe_tests::{Bench, LIMIT, Process, Run, root, site::PATIENT};
 
 /// A processor, its child and its grandchild.
 const FAMILY: usize = 3;
@@ -26,7 +26,7 @@ impl Stage {
     fn new() -> Self {
         let bench = Bench::new();
         let program = root().join("tests/programs/stubborn.py");
-        bench.write("worker.toml", format!("[[processors.tree_d]]\nbin = {program:?}\n"));
+        bench.write("worker.toml", format!("[[processors.tree_d]]\nbin = {program:?}\n{PATIENT}"));
         let args = ["seal", "--size", "2KiB", "--out", "sector", "--config", "worker.toml"];
         let mut run = bench.start(&[&args[..], &["--until", "c1"]].concat());
         bench.journal("sector").wait_for_start(&mut run, "tree_d");
@@ -162,7 +162,11 @@ fn a_worker_that_is_stopped_kills_what_does_not_stop() {
 fn a_second_signal_ends_everything_at_once() {
     let stage = Stage::new();
     stage.run.signal(Signal::INT);
-    sleep(Duration::from_millis(500));
+    let deadline = Instant::now() + LIMIT;
+    while !stage.run.stderr().contains("SIGINT: stopping") {
+        assert!(Instant::now() < deadline, "it does not stop:\n{}", stage.run.stderr());
+        sleep(Duration::from_millis(10));
+    }
     stage.run.signal(Signal::INT);
     let ended = stage.run.end().code(130);
     ended.check(!ended.stderr.contains("did not stop"), "it waited for the grace to be over");

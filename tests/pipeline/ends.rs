@@ -2,13 +2,13 @@
 
 //! However a worker ends, no process outlives it, and the sector goes on.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, Process, Run, Vector, root};
-
-/// How long a pc1 of 8 MiB runs at least, on any machine: two layers of 2^18 labels.
-const IN_PC1: Duration = Duration::from_millis(300);
+use sealpipe_tests::{Bench, LIMIT, Process, Run, Vector, root, site::PATIENT};
 
 /// Resident memory of a worker that waits.
 const IDLE_BYTES: u64 = 30 << 20;
@@ -18,9 +18,12 @@ fn in_pc1(bench: &Bench, args: &[String]) -> Run {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let mut run = bench.start(&args);
     bench.journal("sector").wait_for_start(&mut run, "pc1");
-    sleep(IN_PC1);
-    // The worker, processors that are ready, and the helper that computes.
-    assert!(bench.processes().len() >= 3, "{:#?}", bench.processes());
+    // Until there is the helper that computes.
+    let deadline = Instant::now() + LIMIT;
+    while !bench.processes().iter().any(|process| process.command.contains(" helper --parent ")) {
+        assert!(Instant::now() < deadline, "nobody computes: {:#?}", bench.processes());
+        sleep(Duration::from_millis(2));
+    }
     run
 }
 
@@ -91,7 +94,7 @@ fn a_worker_that_waits_is_small() {
     let bench = Bench::new();
     let program = root().join("tests/programs/hostile.py");
     let entry = format!(
-        "[[processors.tree_d]]\nbin = {:?}\nargs = [\"silent-task\"]\n",
+        "[[processors.tree_d]]\nbin = {:?}\nargs = [\"silent-task\"]\n{PATIENT}",
         program.display().to_string()
     );
     bench.write("worker.toml", entry);

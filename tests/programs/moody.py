@@ -4,8 +4,8 @@
 """A processor of `echo` in a mood: moody.py MOOD [WORD].
 
 `good` answers, `critical`, `abort`, `busy` and `elsewhere` refuse every task with that class of error,
-and `marked` refuses with a critical error those whose payload holds WORD. `late` answers the handshake
-only after a second, `mute` never does.
+and `marked` refuses with a critical error those whose payload holds WORD. `gated` answers once there is
+a file WORD. `late` answers the handshake only after a second, `mute` never does.
 """
 
 import os
@@ -30,6 +30,8 @@ def run(params, task):
     if MOOD == "elsewhere":
         retry = {"where": "other-process", "afterMs": 0}
         raise sealpipe.Error(1009, "not here", "temporary", retry=retry)
+    while MOOD == "gated" and not os.path.exists(WORD):
+        task.sleep(0.02)
     return echo.run(params, task)
 
 

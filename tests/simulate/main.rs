@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use sealpipe_tests::site::Site;
+use sealpipe_tests::{site::Site, text};
 use serde_json::Value;
 
 /// Two locks of which one is shared, and more slots than the locks let run.
@@ -22,22 +22,32 @@ sectors_in_flight = \"unbounded\"
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"a\"]
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"a\", \"b\"]
 
 [[processors.echo]]
 concurrent = 2
+stable_wait = \"300s\"
 locks = [\"b\"]
 ";
 
 /// Pipelines.
 const JOBS: usize = 200;
 
-/// Runs that asked for their place within so many milliseconds may be granted in either order: the
-/// journal is no more exact than that on a busy machine.
+/// The units of both locks, and the entries whose tasks hold one, by their numbers in the configuration.
+const LOCKS: [(f64, [&str; 2]); 2] = [(2.0, ["echo[0]", "echo[1]"]), (1.0, ["echo[1]", "echo[2]"])];
+
+/// How far the simulated time may be from the real one, beside what the real machine takes to hand places
+/// over: a share of the whole.
+const NEAR: f64 = 0.05;
+
+/// Runs that asked for their place within so many milliseconds may be granted in either order, and
+/// those within what the machine takes to hand over: the journal is no more exact than that.
 const NEAR_MS: f64 = 100.0;
 
 /// A pipeline's steps, and milliseconds of each: a few of each, so that no rhythm arises.
@@ -83,12 +93,48 @@ fn went(events: &[Value]) -> (Vec<RunOf>, f64) {
     (runs, (times.last().unwrap() - times[0]) / 1000.0)
 }
 
+/// Seconds in which a unit of a lock was free although somebody waited for it, of the lock where these
+/// are the most: the daemon writes each start down first, and a busy machine lets it wait. The simulator
+/// knows nothing of it.
+fn handing_over(events: &[Value]) -> f64 {
+    let lost = |(units, holders): (f64, [&str; 2])| {
+        let mut by_sector: BTreeMap<&str, &str> = BTreeMap::new();
+        let (mut held, mut free_ms, mut lost_ms) = (0.0, 0.0, 0.0);
+        let mut last = None;
+        for event in events {
+            let (name, sector) = (text(event, "event"), text(event, "sector"));
+            let change = match name {
+                "stage-started" => {
+                    by_sector.insert(sector, text(event, "processor"));
+                    1.0
+                }
+                "stage-finished" => -1.0,
+                _ => continue,
+            };
+            let at = event["atMs"].as_f64().unwrap();
+            free_ms += (units - held) * (at - last.unwrap_or(at));
+            last = Some(at);
+            if holders.contains(&by_sector[sector]) {
+                held += change;
+            }
+            // Whoever starts has waited until then.
+            if name == "stage-started" {
+                lost_ms = free_ms;
+            }
+        }
+        lost_ms / 1000.0 / units
+    };
+    LOCKS.map(lost).into_iter().fold(0.0, f64::max)
+}
+
 #[test]
 fn a_daemon_does_what_the_simulator_says() {
     let site = Site::start(CONFIG);
     site.bench.write("orders.jsonl", orders());
     site.ok("submit --file orders.jsonl --wait");
-    let (real, makespan) = went(&site.journal().events());
+    let events = site.journal().events();
+    let (real, makespan) = went(&events);
+    let handing_over = handing_over(&events);
 
     let simulate = |more: &[&str]| {
         let jobs = ["simulate", "worker.toml", "--jobs", "orders.jsonl", "--json"];
@@ -98,14 +144,19 @@ fn a_daemon_does_what_the_simulator_says() {
     let trace = ["--journal", "state/daemon.jsonl", "--trace", "trace.jsonl"];
     let report = simulate(&trace);
     let simulated = report["seconds"].as_f64().unwrap();
-    println!("{makespan:.2} s, simulated {simulated:.2} s, asked for {asked_for:.2} s");
+    println!(
+        "{makespan:.2} s, of which {handing_over:.2} s to hand over; simulated {simulated:.2} s, \
+         asked for {asked_for:.2} s"
+    );
     assert!(makespan > 0.99 * asked_for, "nothing is done sooner than it takes");
-    assert!((simulated / makespan - 1.0).abs() < 0.05, "{makespan} s, simulated {simulated} s");
+    let apart = (simulated - makespan).abs();
+    let near = NEAR * makespan + handing_over;
+    assert!(apart < near, "{makespan} s, simulated {simulated} s, {handing_over} s to hand over");
 
     let trace = std::fs::read_to_string(site.bench.path("trace.jsonl")).unwrap();
     let lines = trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let granted: Vec<(RunOf, f64)> = lines.map(|line| (run_of(&line), asked_ms(&line))).collect();
-    check_order(&real, &granted);
+    check_order(&real, &granted, NEAR_MS + 1000.0 * handing_over);
     site.stop();
 }
 
@@ -120,7 +171,7 @@ fn asked_ms(line: &Value) -> f64 {
 
 /// The order is the same, but where two runs asked for their place at almost the same time.
 #[track_caller]
-fn check_order(real: &[RunOf], granted: &[(RunOf, f64)]) {
+fn check_order(real: &[RunOf], granted: &[(RunOf, f64)], near_ms: f64) {
     assert_eq!(real.len(), granted.len());
     let place: BTreeMap<RunOf, usize> =
         real.iter().enumerate().map(|(place, run)| (*run, place)).collect();
@@ -130,7 +181,7 @@ fn check_order(real: &[RunOf], granted: &[(RunOf, f64)]) {
             if place[later] < place[run] {
                 turned += 1;
                 let apart = later_asked - asked;
-                assert!(apart < NEAR_MS, "{later:?} before {run:?}, asked {apart} ms later");
+                assert!(apart < near_ms, "{later:?} before {run:?}, asked {apart} ms later");
             }
         }
     }

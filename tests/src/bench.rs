@@ -5,8 +5,9 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -39,7 +40,7 @@ impl Bench {
     #[expect(clippy::new_without_default, reason = "it makes a directory")]
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let dir = tempfile::Builder::new().prefix("sealpipe-test-").tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("sealpipe-test-").tempdir_in(parent()).unwrap();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         Self { dir, mark: format!("{}-{count}-", std::process::id()) }
     }
@@ -53,6 +54,18 @@ impl Bench {
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Writes a script in the directory that can be run at once. By another process: what another test
+    /// starts while this one has the file open for writing has it open too, and then it cannot be run.
+    pub fn write_program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.path(name);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path);
+        let mut shell = shell.stdin(Stdio::piped()).spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(shell.wait().unwrap().success());
         path
     }
 
@@ -128,6 +141,16 @@ impl Bench {
             collect(&top, &top, &mut found);
             found
         })
+    }
+}
+
+/// Where the benches are made: among the temporary files, unless a socket in a bench would have a longer
+/// path there than the kernel takes, which is 107 bytes (unix(7)).
+fn parent() -> PathBuf {
+    let parent = std::env::temp_dir();
+    match parent.as_os_str().len() <= 60 {
+        true => parent,
+        false => PathBuf::from("/tmp"),
     }
 }
 

@@ -47,12 +47,25 @@ impl Journal {
         event: &str,
         stage: &str,
     ) -> Option<(usize, Value)> {
+        let what = format!("{event} of {stage}");
+        self.wait_until(run, after, &what, |found| is(found, event, stage))
+    }
+
+    /// The same for any event; `what` names it.
+    #[track_caller]
+    pub fn wait_until(
+        &self,
+        run: &mut Run,
+        after: usize,
+        what: &str,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Option<(usize, Value)> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let over = run.is_over();
             let events = self.events();
             let mut later = events.into_iter().enumerate().skip(after);
-            if let Some(found) = later.find(|(_, e)| is(e, event, stage)) {
+            if let Some(found) = later.find(|(_, found)| is_it(found)) {
                 return Some(found);
             }
             if over {
@@ -60,7 +73,7 @@ impl Journal {
             }
             assert!(
                 Instant::now() < deadline,
-                "no {event} of {stage} in {LIMIT:?}; it said:\n{}",
+                "no {what} in {LIMIT:?}; it said:\n{}",
                 run.stderr()
             );
             sleep(POLL);

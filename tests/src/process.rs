@@ -2,9 +2,12 @@
 
 //! Processes as the kernel shows them in `/proc`.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// Ticks in which `/proc` counts time: the kernel's `USER_HZ`, the same on all machines of today.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// A process that runs.
 #[derive(Clone, Debug)]
@@ -42,6 +45,14 @@ impl Process {
     pub fn resident_bytes(pid: i32) -> Option<u64> {
         let kib: u64 = status(pid, "VmRSS:")?.strip_suffix(" kB")?.parse().ok()?;
         Some(kib * 1024)
+    }
+
+    /// What the cpus have worked for a process (proc_pid_stat(5): utime and stime).
+    pub fn cpu_time(pid: i32) -> Option<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+        let mut next = || fields.next()?.parse::<u64>().ok();
+        Some(Duration::from_millis((next()? + next()?) * 1000 / TICKS_PER_SECOND))
     }
 
     /// Kills it with SIGKILL.

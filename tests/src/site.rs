@@ -200,12 +200,19 @@ impl Site {
     }
 }
 
+/// A key of an entry: a machine may be so busy that a processor takes minutes to start.
+pub const PATIENT: &str = "stable_wait = \"300s\"\n";
+
 /// An entry of `echo` in a mood.
 pub fn moody(mood: &str, more: &str) -> String {
     let program = root().join("tests/programs/moody.py");
     let args: Vec<String> = mood.split(' ').map(|arg| format!("{arg:?}")).collect();
     let args = args.join(", ");
-    format!("[[processors.echo]]\nbin = \"{}\"\nargs = [{args}]\n{more}\n", program.display())
+    let patient = if more.contains("stable_wait") { "" } else { PATIENT };
+    format!(
+        "[[processors.echo]]\nbin = \"{}\"\nargs = [{args}]\n{patient}{more}\n",
+        program.display()
+    )
 }
 
 /// An entry whose stage the reference runs, so many tasks at a time, with a variable that tells it from
@@ -214,7 +221,7 @@ pub fn reference(stage: &str, concurrent: u32, mark: &str) -> String {
     let bin = program("sealpipe-reference");
     format!(
         "[[processors.{stage}]]\nbin = \"{}\"\nargs = [\"processor\", \"{stage}\"]\n\
-         concurrent = {concurrent}\nenvs = {{ MARK = \"{mark}\" }}\n",
+         concurrent = {concurrent}\nenvs = {{ MARK = \"{mark}\" }}\n{PATIENT}",
         bin.display()
     )
 }

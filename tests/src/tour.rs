@@ -37,16 +37,24 @@ pub fn steps(document: &str) -> Vec<Step> {
 }
 
 /// A line without what differs from run to run: process ids, times, and the proof, which is random.
-/// How often a long stage says how far it is differs too, and the parameters are made only once.
 pub fn unvarying(line: &str) -> Option<String> {
-    let is_progress = line.ends_with('%') && line.contains(", ");
-    if is_progress || line.starts_with("test parameters of ") {
+    if comes_and_goes(line) {
         return None;
     }
     let mut words: Vec<String> = line.split_whitespace().map(word).collect();
     // A time is `0.05 s` on one machine and `1m 36s` on another: both are one `N`.
     words.dedup_by(|word, before| *before == "N" && (*word == "N" || *word == "s"));
     Some(words.join(" "))
+}
+
+/// Whether a line is there on some machines, or in some runs: how often a long stage says how far it is,
+/// that parameters are made, which is done once, and what the machine lets a worker do, or has.
+pub fn comes_and_goes(line: &str) -> bool {
+    let is_progress = line.ends_with('%') && line.contains(", ");
+    let begins = ["test parameters of ", "cores that no entry needs: ", "memory at most: "];
+    is_progress
+        || line.contains("control groups")
+        || begins.iter().any(|begin| line.starts_with(begin))
 }
 
 fn word(word: &str) -> String {

@@ -17,7 +17,7 @@ const DISK: &str = "6g";
 pub fn config() -> String {
     let bin = program("sealpipe-reference");
     let python = root().join("processors/examples/python/echo.py");
-    let care = "stalled_after = \"45s\"\nstuck_after = \"30s\"\n";
+    let care = "stable_wait = \"60s\"\nstalled_after = \"45s\"\nstuck_after = \"30s\"\n";
     let entry = |stage: &str, more: &str| {
         format!(
             "[[processors.{stage}]]\nbin = \"{}\"\nargs = [\"processor\", \"{stage}\"]\n{care}{more}\n",

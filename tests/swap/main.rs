@@ -3,12 +3,11 @@
 //! Any stage can be another program's: the same build, another `bin`, the same sector.
 
 use std::{
-    fs::{self, Permissions},
-    os::unix::fs::PermissionsExt,
+    fs,
     path::{Path, PathBuf},
 };
 
-use sealpipe_tests::{Bench, Vector, program, root, text};
+use sealpipe_tests::{Bench, Vector, program, root, site::PATIENT, text};
 use serde_json::Value;
 
 /// Seals a golden sector with a configuration, and gives the processors that were ready.
@@ -42,9 +41,7 @@ fn stand_in(bench: &Bench, name: &str) -> PathBuf {
         ran.display(),
         reference.display()
     );
-    let path = bench.write(name, script);
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-    path
+    bench.write_program(name, &script)
 }
 
 fn python() -> PathBuf {
@@ -52,7 +49,7 @@ fn python() -> PathBuf {
 }
 
 fn entry(stage: &str, bin: &Path) -> String {
-    format!("[[processors.{stage}]]\nbin = \"{}\"\n", bin.display())
+    format!("[[processors.{stage}]]\nbin = \"{}\"\n{PATIENT}", bin.display())
 }
 
 #[test]
@@ -92,7 +89,7 @@ fn a_stage_in_another_language_writes_the_same_sector() {
 #[test]
 fn our_own_programs_and_the_reference_write_the_same_sector() {
     let reference = program("sealpipe-reference");
-    let own = |stage: &str| format!("[[processors.{stage}]]\ndevice = \"cpu\"\n");
+    let own = |stage: &str| format!("[[processors.{stage}]]\ndevice = \"cpu\"\n{PATIENT}");
     let others = |stage: &str| entry(stage, &reference);
     for (pc1, pc2, name) in [
         (own("pc1"), others("pc2"), "2KiB-data"),

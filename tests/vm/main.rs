@@ -19,7 +19,8 @@ use crate::{image::Image, machine::Machine, scheme::Scheme};
 const PROGRAMS: &str = "/opt/sealpipe";
 
 /// The programs of the worker and of the stages.
-const OURS: &[&str] = &["sealpipe", "sealpipe-reference", "sealpipe-pc1", "sealpipe-pc2", "sealpipe-c2"];
+const OURS: &[&str] =
+    &["sealpipe", "sealpipe-reference", "sealpipe-pc1", "sealpipe-pc2", "sealpipe-c2"];
 
 /// The variable that names a file for everything that the machine reported.
 const REPORT: &str = "SEALPIPE_VM_REPORT";

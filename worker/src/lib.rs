@@ -18,6 +18,7 @@ mod journal;
 pub mod parameters;
 pub mod pipeline;
 pub mod plan;
+mod runtime;
 pub mod scheduler;
 pub mod simulate;
 pub mod supervisor;

@@ -3,13 +3,12 @@
 //! `sealpipe check`: its texts, its JSON and its exit codes.
 
 mod host;
+mod program;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::PathBuf;
 
 use host::{Output, SEED, Setting};
+use program::{data, sealpipe};
 use sealpipe_worker::{
     config,
     hardware::{Amounts, Description, HardwareError},
@@ -161,23 +160,6 @@ fn json_says_the_same() {
     assert_eq!(output.code, ERRORS);
     let value: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!((&value["ok"], &value["processors"]), (&false.into(), &serde_json::Value::Null));
-}
-
-/// Runs the program; gives its exit code, and what it wrote to stdout and stderr.
-fn sealpipe(args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_sealpipe"))
-        .args(args)
-        .env_remove("HWLOC_SYNTHETIC")
-        .env_remove("HWLOC_XMLFILE")
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn data(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
-    path.to_str().unwrap().to_owned()
 }
 
 #[test]

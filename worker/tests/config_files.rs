@@ -13,6 +13,7 @@ use host::{SEED, Setting};
 use sealpipe_worker::{
     config::{self, Loaded, MAX_CONFIG_BYTES, Severity, Source},
     hardware::Amounts,
+    simulate::Random,
 };
 
 fn data(name: &str) -> Loaded {
@@ -146,19 +147,6 @@ fn bytes_that_are_no_text_have_a_place() {
     assert_eq!(loaded.parsed.diagnostics().iter().next().unwrap().span.unwrap().column, 6);
 }
 
-/// The numbers of xorshift64*, the same on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        usize::try_from(bits).expect("31 bits fit") % bound
-    }
-}
-
 /// How long a check may take on the slowest and busiest of machines: it takes milliseconds, and
 /// without bounds it would take hours for some of these.
 const BOUND: Duration = Duration::from_secs(120);
@@ -218,7 +206,7 @@ fn no_input_makes_it_panic() {
         "sectors_in_flight = 1\n",
     ];
     let setting = Setting::new(SEED, Amounts { disk_bytes: Some(1 << 40), ..Amounts::default() });
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed, &[]);
     for name in ["scheme-a.toml", "scheme-b.toml", "damocles-worker.toml", "crowded.toml"] {
         let text = data(name).source.text().as_bytes().to_vec();
         for _ in 0..400 {

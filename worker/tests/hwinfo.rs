@@ -2,32 +2,18 @@
 
 //! `sealpipe hwinfo`: of this machine and of others.
 
-use std::{path::Path, process::Command};
+mod program;
 
+use program::{data, sealpipe, sealpipe_with};
 use sealpipe_worker::hardware::Hardware;
 
-/// Runs the program with variables besides; gives its exit code, stdout and stderr.
-fn hwinfo(args: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_sealpipe"))
-        .arg("hwinfo")
-        .args(args)
-        .env_remove("HWLOC_SYNTHETIC")
-        .env_remove("HWLOC_XMLFILE")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-}
-
-fn data(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
-    path.to_str().unwrap().to_owned()
+fn hwinfo(args: &[&str]) -> (i32, String, String) {
+    sealpipe(&[&["hwinfo"], args].concat())
 }
 
 /// Compares the tree with the one that is recorded. `UPDATE_SNAPSHOTS=1` writes it anew.
 fn check(name: &str, args: &[&str]) {
-    let (code, out, err) = hwinfo(args, &[]);
+    let (code, out, err) = hwinfo(args);
     assert_eq!((code, err.as_str()), (0, ""), "{args:?}");
     let out = out.replace(env!("CARGO_MANIFEST_DIR"), "");
     let path = data(&format!("hwinfo/{name}.txt"));
@@ -67,27 +53,27 @@ fn a_file_of_another_machine_is_shown_with_its_devices() {
 #[test]
 fn the_environment_describes_a_machine_as_well() {
     let text = "pack:1 core:2 pu:1";
-    let (_, expected, _) = hwinfo(&["--topology", text], &[]);
-    let (code, out, _) = hwinfo(&[], &[("HWLOC_SYNTHETIC", text)]);
+    let (_, expected, _) = hwinfo(&["--topology", text]);
+    let (code, out, _) = sealpipe_with(&["hwinfo"], &[("HWLOC_SYNTHETIC", text)]);
     assert_eq!((code, &out), (0, &expected));
     let file = data("topology.xml");
-    let (_, expected, _) = hwinfo(&["--topology", &file], &[]);
-    let (code, out, _) = hwinfo(&[], &[("HWLOC_XMLFILE", &file)]);
+    let (_, expected, _) = hwinfo(&["--topology", &file]);
+    let (code, out, _) = sealpipe_with(&["hwinfo"], &[("HWLOC_XMLFILE", &file)]);
     assert_eq!((code, &out), (0, &expected));
     // The command line is nearer.
-    let (_, out, _) = hwinfo(&["--topology", &file], &[("HWLOC_SYNTHETIC", text)]);
+    let (_, out, _) = sealpipe_with(&["hwinfo", "--topology", &file], &[("HWLOC_SYNTHETIC", text)]);
     assert_eq!(out, expected);
 }
 
 #[test]
 fn json_is_the_machine() {
-    let (code, out, _) = hwinfo(&["--json", "--topology", &data("machine.xml")], &[]);
+    let (code, out, _) = hwinfo(&["--json", "--topology", &data("machine.xml")]);
     assert_eq!(code, 0);
     let hardware: Hardware = serde_json::from_str(&out).unwrap();
     assert_eq!(hardware.n_packages(), 2);
     assert_eq!(hardware.gpus.unwrap()[1].node, Some(1));
 
-    let (code, out, _) = hwinfo(&["--json"], &[]);
+    let (code, out, _) = hwinfo(&["--json"]);
     assert_eq!(code, 0);
     let hardware: Hardware = serde_json::from_str(&out).unwrap();
     assert!(hardware.memory.available_bytes.is_some() && hardware.disks.is_some());
@@ -96,7 +82,7 @@ fn json_is_the_machine() {
 #[test]
 fn this_machine_is_shown_and_its_disk_measured() {
     let dir = tempfile::tempdir().unwrap();
-    let (code, out, err) = hwinfo(&["--measure", dir.path().to_str().unwrap()], &[]);
+    let (code, out, err) = hwinfo(&["--measure", dir.path().to_str().unwrap()]);
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("this machine\n├─ "), "{out}");
     assert!(out.contains("/s and reads "), "{out}");
@@ -106,7 +92,7 @@ fn this_machine_is_shown_and_its_disk_measured() {
 #[test]
 fn what_cannot_be_shown_is_an_error() {
     let error = |args: &[&str]| {
-        let (code, out, err) = hwinfo(args, &[]);
+        let (code, out, err) = hwinfo(args);
         assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
         err
     };

@@ -20,13 +20,7 @@ namespace msm {
 using curve::Affine;
 
 constexpr int BLOCK = 128;
-#ifndef MSM_BLOCKS
-#define MSM_BLOCKS 4
-#endif
-#ifndef MSM_TURNS
-#define MSM_TURNS 32
-#endif
-constexpr uint32_t MAX_TURNS = MSM_TURNS;
+constexpr uint32_t MAX_TURNS = 32;
 
 template <class Field> FN Field load(const Field *from) {
     constexpr int PARTS = sizeof(Field) / sizeof(uint4);
@@ -50,6 +44,32 @@ template <class Field> FN void store(Field *to, const Field &field) {
     uint4 *at = (uint4 *)to;
 #pragma unroll
     for (int i = 0; i < PARTS; i++) at[i] = value.parts[i];
+}
+
+// Elements of a warp, each lane's in parts of 16 bytes beside those of the others: so that they are written and
+// read whole lines at a time. They take half of the place of the warp's points at `warp`.
+constexpr int WARP = 32;
+
+template <class Field> FN void store_apart(Affine<Field> *warp, int lane, const Field &field) {
+    constexpr int PARTS = sizeof(Field) / sizeof(uint4);
+    union {
+        Field field;
+        uint4 parts[PARTS];
+    } value;
+    value.field = field;
+#pragma unroll
+    for (int i = 0; i < PARTS; i++) ((uint4 *)warp)[i * WARP + lane] = value.parts[i];
+}
+
+template <class Field> FN Field load_apart(const Affine<Field> *warp, int lane) {
+    constexpr int PARTS = sizeof(Field) / sizeof(uint4);
+    union {
+        Field field;
+        uint4 parts[PARTS];
+    } value;
+#pragma unroll
+    for (int i = 0; i < PARTS; i++) value.parts[i] = ((const uint4 *)warp)[i * WARP + lane];
+    return value.field;
 }
 
 template <class Field> struct Points {
@@ -126,13 +146,16 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
     if (n == 0) return;
     uint64_t n_turns = (n + wave * waves - 1) / (wave * waves), tile = n_turns * BLOCK;
     Points<Field> points = {bases, sums};
+    int lane = threadIdx.x % WARP;
 #pragma unroll 1
     for (uint64_t from = blockIdx.x * tile; from < n; from += gridDim.x * tile) {
-        uint64_t end = from + tile < n ? from + tile : n, i = from + threadIdx.x;
+        uint64_t end = from + tile < n ? from + tile : n, own_from = from + threadIdx.x;
         Field product = fp::one_of<Field>();
 #pragma unroll 1
-        for (; i < end; i += BLOCK) {
-            store(&sums[start + i].x, product);
+        for (uint64_t turn = 0; turn < n_turns; turn++) {
+            uint64_t i = own_from + turn * BLOCK;
+            if (i >= end) break;
+            store_apart(sums + start + i - lane, lane, product);
             Pair pair = pairs[i];
             Field x1 = points.x(pair.first), x2 = points.x(pair.second), own = sub(x2, x1);
             if (!is_plain(x1, x2)) {
@@ -146,11 +169,16 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
         invert_all(tree);
         Field inverse = tree[BLOCK + threadIdx.x];
 #pragma unroll 1
-        while (i >= from + BLOCK) {
-            i -= BLOCK;
-            Pair pair = pairs[i];
+        for (uint64_t turn = n_turns; turn-- > 0;) {
+            uint64_t i = own_from + turn * BLOCK;
+            if (i - lane >= end) continue;
             Affine<Field> *to = sums + start + i;
-            Field own = mul(inverse, load(&to->x));
+            Field own = load_apart(to - lane, lane);
+            // The sums go where the warp's products were.
+            __syncwarp();
+            if (i >= end) continue;
+            own = mul(inverse, own);
+            Pair pair = pairs[i];
             Field x1 = points.x(pair.first), x2 = points.x(pair.second);
             if (!is_plain(x1, x2)) {
                 Field rare = inverse, rare_own = own;
@@ -198,7 +226,7 @@ FN void sum_group(curve::Jacobian<Field> *out, const Affine<Field> *bases, Affin
 
 } // namespace msm
 
-extern "C" __global__ void __launch_bounds__(msm::BLOCK, MSM_BLOCKS)
+extern "C" __global__ void __launch_bounds__(msm::BLOCK, 4)
     msm_add_g1(const msm::Affine<fp::Fp> *bases, msm::Affine<fp::Fp> *sums, const msm::Pair *pairs,
                const uint32_t *totals, uint64_t level) {
     msm::add_pairs(bases, sums, pairs, totals, level);

@@ -72,14 +72,18 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
-// entries[offset of the key's bucket + rank] = the base, for all n_windows n keys. A thread a key.
+// entries[offset of the key's bucket + rank] = the base, for all n_windows n keys. A thread a key and part: a
+// window's buckets are filled in 2^lg_parts parts, one after another, each of which fits the L2 cache.
 extern "C" __global__ void __launch_bounds__(256)
     msm_scatter(uint32_t *entries, const uint32_t *keys, const uint32_t *ranks, const uint32_t *offsets, uint64_t n,
-                uint64_t n_windows) {
-    uint64_t at = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (at >= n * n_windows) return;
+                uint64_t n_windows, uint64_t width, uint64_t lg_parts) {
+    uint64_t thread = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x, turn = thread / n, i = thread % n;
+    uint64_t window = turn >> lg_parts, part = turn & (((uint64_t)1 << lg_parts) - 1), at = window * n + i;
+    if (window >= n_windows) return;
     uint32_t key = keys[at];
     if (key == msm::NONE) return;
-    uint32_t sign = key & msm::KEY_NEGATIVE ? msm::OF_NEGATIVE : 0;
-    entries[offsets[key & ~msm::KEY_NEGATIVE] + ranks[at]] = (uint32_t)(at % n) | sign;
+    uint32_t bucket = key & ~msm::KEY_NEGATIVE, sign = key & msm::KEY_NEGATIVE ? msm::OF_NEGATIVE : 0;
+    uint32_t in_window = bucket & ((1u << (width - 1)) - 1);
+    if (in_window >> (width - 1 - lg_parts) != part) return;
+    entries[offsets[bucket] + ranks[at]] = (uint32_t)i | sign;
 }

@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let dir = Path::new(&dir);
     let started = Instant::now();
-    let circuit = Circuit::extract(*proof, &AtomicBool::new(false))
-        .map_err(|error| format!("{}", error.message))?;
+    let circuit =
+        Circuit::extract(*proof, &AtomicBool::new(false)).map_err(|error| error.message)?;
     eprintln!("extracted in {:?}", started.elapsed());
     println!(
         "{} constraints, {} inputs, {} full-size and {} bits of {} others, {} coefficients",

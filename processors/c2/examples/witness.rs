@@ -18,10 +18,10 @@ use filecoin_proofs::{
 use sealpipe_c2::{
     circuit::{Circuit, straight::Straight},
     shape::{self, Shape},
-    sparse::Sector,
     witness::{self, Public, vanilla},
 };
 use sealpipe_protocol::{Bytes32, stage::proof::SealProof};
+use sealpipe_reference::{shape::bytes32, sparse};
 use storage_proofs_core::{
     api_version::ApiVersion, compound_proof::CompoundProof, proof::ProofScheme,
 };
@@ -76,17 +76,16 @@ fn measure<Tree: 'static + MerkleTreeTrait>(
     let terms = [&circuit.a, &circuit.b, &circuit.c].map(|matrix| matrix.n_terms());
     println!("  terms of A, B, C: {terms:?}");
 
-    let [prover_id, ticket, seed] = [1, 2, 3].map(|byte| Bytes32([byte; 32]));
-    let sector = Sector { proof, prover_id, sector_number: 1, ticket, seed };
-    let c1 = sector.phase1_with(params)?;
-    let public = Public { replica_id: c1.replica_id, comm_d: c1.comm_d, comm_r: c1.comm_r };
-    let make = || witness::generate(&shape, &circuit.variables, &public, &c1.partitions[0]);
+    let c1 = sparse::phase1(params, proof, Bytes32([1; 32]), 1, 1)?;
+    let replica_id = bytes32(&c1.replica_id).0;
+    let public = Public { replica_id, comm_d: c1.comm_d, comm_r: c1.comm_r };
+    let partition = vanilla::Proof::of(&c1.vanilla_proofs[0])?;
+    let make = || witness::generate(&shape, &circuit.variables, &public, &partition);
     make()?;
     let ours = time(N_RUNS, || drop(std::hint::black_box(make())));
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let alone = one_thread.install(|| time(N_RUNS, || drop(std::hint::black_box(make()))));
 
-    let c1 = c1.to_library::<Tree>(&sector)?;
     let conversion = time(N_RUNS, || drop(vanilla::Proof::of(&c1.vanilla_proofs[0])));
     let inputs = PublicInputs {
         replica_id: c1.replica_id,

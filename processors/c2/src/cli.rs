@@ -2,6 +2,8 @@
 
 //! The command line.
 
+mod params;
+
 use std::{
     io::{self, IsTerminal},
     process::ExitCode,
@@ -63,6 +65,9 @@ enum Command {
         #[arg(value_parser = ["c2"])]
         stage: String,
     },
+    /// Make parameters for tests
+    #[command(subcommand)]
+    Params(params::Command),
     /// Measure whole proofs, and with `--kernels` what they are made of; prints a JSON object a line
     Bench(bench::Arguments),
     /// Run one task on the cpu for the process that started this one
@@ -87,6 +92,7 @@ pub fn main() -> ExitCode {
         }
         (Some(Command::Bench(bench)), On::Cuda) => bench::main(&bench, "cuda"),
         (Some(Command::Bench(bench)), On::Cpu) => bench::main(&bench, "cpu"),
+        (Some(Command::Params(command)), _) => params::main(&command),
         (Some(Command::Helper { parent, cpus }), _) => {
             sealpipe_reference::helper::main(parent, cpus)
         }

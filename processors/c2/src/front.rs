@@ -17,7 +17,11 @@ use sealpipe_protocol::{
 };
 use sealpipe_reference::{front::Reference, stage::groth16};
 
-use crate::{gpu, params::kept, resident::Resident, stage,
+use crate::{
+    gpu,
+    params::kept,
+    resident::Resident,
+    stage,
     watch::{Phase, Watch},
 };
 
@@ -127,7 +131,11 @@ impl OnCuda {
     /// The largest size whose parameters are here in the form of the device: a machine has one, most of
     /// the time.
     fn expected() -> Option<SealProof> {
-        SealProof::ALL.iter().copied().filter(|proof| kept::is_ready(*proof)).max_by_key(|proof| proof.sector_bytes())
+        SealProof::ALL
+            .iter()
+            .copied()
+            .filter(|proof| kept::is_ready(*proof))
+            .max_by_key(|proof| proof.sector_bytes())
     }
 }
 

@@ -5,8 +5,7 @@
 //! Reading order: [`shape`] (what decides a circuit), [`assignment`] (the values of a circuit's variables),
 //! [`circuit`] (its constraints), [`witness`] (the values, of a vanilla proof), [`params`] (the parameters as a
 //! device takes them), [`gpu`] (everything on a device), [`prove`] (the proof from sums), [`resident`] (what
-//! stays), [`stage`] (a task), [`front`] and [`cli`] (the program), [`bench`] (it measured) and [`sparse`]
-//! (vanilla proofs of sectors that nobody sealed, for tests and measurements).
+//! stays), [`stage`] (a task), [`front`] and [`cli`] (the program), [`bench`] (it measured).
 
 pub mod assignment;
 pub mod bench;
@@ -18,7 +17,6 @@ pub mod params;
 pub mod prove;
 pub mod resident;
 pub mod shape;
-pub mod sparse;
 pub mod stage;
 pub mod watch;
 pub mod witness;

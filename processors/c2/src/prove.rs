@@ -2,7 +2,9 @@
 
 //! Groth16 (Groth 2016, as bellperson 0.27 has it): from the sums that are most of the work to a proof.
 
-use bellperson::groth16::{Proof, VerifyingKey};
+use bellperson::groth16::{
+    PreparedVerifyingKey, Proof, VerifyingKey, prepare_verifying_key, verify_proof,
+};
 use blstrs::{Bls12, G1Projective, G2Projective, Scalar};
 use ff::Field as _;
 use group::{Curve as _, prime::PrimeCurveAffine as _};
@@ -71,4 +73,53 @@ pub fn assemble(
     // s (alpha + a) + r (beta + b) + r s delta, with the common factors taken out.
     let c = a * s + (sums.b_g1 + key.beta_g1) * r + sums.h + sums.l;
     Ok(Proof { a: a.to_affine(), b: b.to_affine(), c: c.to_affine() })
+}
+
+/// How often a proof that does not verify is made again.
+const REPEATS: usize = 1;
+
+/// The verifying key, in two forms.
+pub struct Keys {
+    /// For making proofs.
+    key: VerifyingKey<Bls12>,
+    /// For checking them.
+    prepared: PreparedVerifyingKey<Bls12>,
+}
+
+impl Keys {
+    /// Prepares a key.
+    pub fn new(key: VerifyingKey<Bls12>) -> Self {
+        let prepared = prepare_verifying_key(&key);
+        Self { key, prepared }
+    }
+
+    /// A proof of an assignment that verifies with `inputs`, which have to be true. It is made again when it
+    /// does not.
+    ///
+    /// # Errors
+    /// What the device says, a stop, and [`Code::VerificationFailed`] with the device's name.
+    pub fn prove(
+        &self,
+        prover: &mut dyn Prover,
+        assignment: &Assignment,
+        inputs: &[Scalar],
+        watch: &Watch<'_>,
+    ) -> Result<Proof<Bls12>, TaskError> {
+        for _ in 0..=REPEATS {
+            watch.check()?;
+            let sums = watch.timed("sums", || prover.sums(assignment, watch))?;
+            let assembled =
+                watch.timed("assembly", || assemble(&self.key, &sums, Blinding::random()));
+            let proof = assembled?;
+            let verifies = || verify_proof(&self.prepared, &proof, inputs).unwrap_or(false);
+            if watch.timed("verification", verifies) {
+                return Ok(proof);
+            }
+            eprintln!("warning: a proof made by {} does not verify", prover.name());
+        }
+        let (device, tries) = (prover.name(), REPEATS + 1);
+        let message = format!("a proof made by {device} does not verify, {tries} times");
+        Err(TaskError::new(Code::VerificationFailed, message)
+            .hint("unless the output of c1 is false, that device computes wrong results"))
+    }
 }

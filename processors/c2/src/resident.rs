@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use bellperson::groth16::{PreparedVerifyingKey, VerifyingKey, prepare_verifying_key};
+use bellperson::groth16::VerifyingKey;
 use blstrs::Bls12;
 use sealpipe_gpu::{GpuError, Kind, device::Device};
 use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
@@ -19,7 +19,7 @@ use crate::{
     circuit::Circuit,
     gpu,
     params::{Params, Section, kept},
-    prove::Prover,
+    prove::{Keys, Prover},
     watch::{Phase, Watch},
 };
 
@@ -33,10 +33,8 @@ pub struct Resident {
     pub network: bool,
     /// How the circuit's variables are numbered. Its constraints are on the devices alone.
     pub variables: Variables,
-    /// The key, for making proofs.
-    pub key: VerifyingKey<Bls12>,
-    /// The key, for checking them.
-    pub prepared: PreparedVerifyingKey<Bls12>,
+    /// The key.
+    pub keys: Keys,
     /// One for each device; never none.
     pub provers: Vec<Box<dyn Prover>>,
 }
@@ -60,7 +58,7 @@ impl Resident {
         let circuit = circuit(proof, watch)?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report(Phase::Loading, 0, 1);
-        let load = |device| gpu::prover::load(device, &circuit, params.again()?, watch);
+        let load = |device| gpu::prover::load(device, &circuit, params.clone(), watch);
         let provers = devices.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
@@ -79,9 +77,8 @@ impl Resident {
         params: &Params,
         provers: Vec<Box<dyn Prover>>,
     ) -> Result<Self, TaskError> {
-        let key = key(params)?;
-        let prepared = prepare_verifying_key(&key);
-        Ok(Self { proof, network, variables, key, prepared, provers })
+        let keys = Keys::new(key(params)?);
+        Ok(Self { proof, network, variables, keys, provers })
     }
 
     /// Of which sectors.

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use bellperson::groth16::{Proof, verify_proof};
+use bellperson::groth16::Proof;
 use blstrs::{Bls12, Scalar};
 use filecoin_proofs::{DefaultPieceHasher, MerkleTreeTrait, SealCommitPhase1Output};
 use sealpipe_protocol::{
@@ -35,15 +35,11 @@ use storage_proofs_porep::stacked::{PublicParams, StackedCompound};
 
 use crate::{
     assignment::{Assignment, Variables},
-    prove::{Blinding, Prover, assemble},
     resident::Resident,
     shape::{self, Shape},
     watch::{Phase, Watch},
     witness::{self, Public},
 };
-
-/// How often a proof that does not verify is made again.
-const REPEATS: usize = 1;
 
 /// Runs the stage.
 ///
@@ -66,7 +62,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
 ) -> Result<Vec<u8>, TaskError> {
     watch.report(Phase::Reading, 0, 1);
     let phase1 = watch.timed("reading", || c2::read_phase1::<Tree>(params))?;
-    let Resident { variables, key, prepared, provers, .. } = resident;
+    let Resident { variables, keys, provers, .. } = resident;
     let public = watch.timed("set-up", || shape::setup::<Tree>(params.proof))?;
     let partitions = Partitions {
         statement: vanilla::statement(&phase1)?,
@@ -104,21 +100,14 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
             .map(|prover| {
                 let (partitions, proofs) = (&partitions, &proofs);
                 let witnesses = Arc::clone(&witnesses);
-                let verify = |proof: &Proof<Bls12>, inputs: &[Scalar]| {
-                    verify_proof(prepared, proof, inputs).unwrap_or(false)
-                };
-                let key = &*key;
+                let keys = &*keys;
                 scope.spawn(move || {
                     while let Some((k, assignment)) = next(&witnesses) {
                         let assignment = assignment?;
+                        partitions.go_on()?;
                         let inputs = partitions.inputs(k)?;
-                        let proof = partitions.prove(
-                            k,
-                            prover.as_mut(),
-                            &assignment,
-                            |sums| assemble(key, sums, Blinding::random()),
-                            |proof| verify(proof, &inputs),
-                        )?;
+                        let proof = keys.prove(prover.as_mut(), &assignment, &inputs, watch)?;
+                        partitions.step("proof");
                         let mut proofs = proofs.lock().unwrap_or_else(PoisonError::into_inner);
                         proofs[k] = Some(proof);
                     }
@@ -127,7 +116,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
             })
             .collect();
         drop(witnesses);
-        let proved = proving.into_iter().map(joined).fold(Ok(()), |all: Result<(), TaskError>, one| all.and(one));
+        let proved = proving.into_iter().map(joined).fold(Ok(()), Result::and);
         let checked = joined(checking);
         let _ = assigning.join();
         (proved, checked)
@@ -199,33 +188,6 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
     fn inputs(&self, k: usize) -> Result<Vec<Scalar>, TaskError> {
         Compound::<Tree>::generate_public_inputs(&self.statement, &self.public, Some(k))
             .map_err(|error| no_witness(&error.to_string()))
-    }
-
-    /// A proof of a partition that verifies.
-    fn prove(
-        &self,
-        k: usize,
-        prover: &mut dyn Prover,
-        assignment: &Assignment,
-        assemble: impl Fn(&crate::prove::Sums) -> Result<Proof<Bls12>, TaskError>,
-        verifies: impl Fn(&Proof<Bls12>) -> bool,
-    ) -> Result<Proof<Bls12>, TaskError> {
-        for _ in 0..=REPEATS {
-            self.go_on()?;
-            let sums = self.watch.timed("sums", || prover.sums(assignment, self.watch))?;
-            let proof = self.watch.timed("assembly", || assemble(&sums))?;
-            self.step("proving");
-            if self.watch.timed("verification", || verifies(&proof)) {
-                self.step("verified");
-                return Ok(proof);
-            }
-            eprintln!("warning: the proof of partition {k} made by {} does not verify", prover.name());
-        }
-        let tries = REPEATS + 1;
-        let device = prover.name();
-        let message = format!("the proof of partition {k} does not verify, made {tries} times by {device}");
-        Err(TaskError::new(Code::VerificationFailed, message)
-            .hint("the output of c1 is true, so that device computes wrong results"))
     }
 
     fn go_on(&self) -> Result<(), TaskError> {

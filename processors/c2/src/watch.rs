@@ -13,8 +13,8 @@ use sealpipe_protocol::{
 /// Progress of each phase, and of each step of a partition, is in so many parts.
 const PARTS: u64 = 1_000;
 
-/// Steps of a partition: its witness, its sums, its verification.
-pub const STEPS: u64 = 3;
+/// Steps of a partition: its witness and its proof.
+const STEPS: u64 = 2;
 
 /// What comes before the partitions, in this order. A later task finds most of it done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -38,8 +38,7 @@ const GOLDEN: &str = "9816cbb9c67ebe816ed570f8dc535e3ff7d177a9ed2ce68ab4b7306835
 fn assignment(circuit: &Circuit) -> Assignment {
     let bytes = include_bytes!("../../../tests/vectors/2KiB-data.c1.bin");
     let c1: SealCommitPhase1Output<SectorShapeBase> = bincode::deserialize(bytes).unwrap();
-    let public =
-        Public { replica_id: c1.replica_id.into(), comm_d: c1.comm_d, comm_r: c1.comm_r };
+    let public = Public { replica_id: c1.replica_id.into(), comm_d: c1.comm_d, comm_r: c1.comm_r };
     let proofs = vanilla::Proof::of(&c1.vanilla_proofs[0]).unwrap();
     let shape = Shape::of_proof(PROOF).unwrap();
     witness::generate(&shape, &circuit.variables, &public, &proofs).unwrap()
@@ -87,7 +86,8 @@ fn the_golden_proof_comes_from_the_gpu_bit_for_bit() {
     };
     let Some((circuit, params)) = prepared(gpu::ORDER) else { return };
     for device in &devices {
-        let mut prover = gpu::prover::load(device, &circuit, params.again().unwrap(), &Watch::nobody()).unwrap();
+        let mut prover =
+            gpu::prover::load(device, &circuit, params.clone(), &Watch::nobody()).unwrap();
         // Twice: what stays on the device is not used up.
         check(prover.as_mut(), &circuit, &params);
         check(prover.as_mut(), &circuit, &params);

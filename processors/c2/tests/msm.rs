@@ -155,10 +155,8 @@ impl Bench {
         let numbers: Vec<u8> = scalars.iter().flat_map(montgomery).collect();
         let numbers = self.upload(&numbers);
         let at = |memory| At { memory, offset: 0 };
-        let workspace =
-            Workspace { at: at(&self.workspace), bytes: bytes as u64 };
-        let found =
-            self.msm.multiply::<C>(at(&points), at(&numbers), n as u64, workspace).unwrap();
+        let workspace = Workspace { at: at(&self.workspace), bytes: bytes as u64 };
+        let found = self.msm.multiply::<C>(at(&points), at(&numbers), n as u64, workspace).unwrap();
         let logarithm = bases.logarithms.iter().zip(scalars).map(|(a, b)| a * b).sum::<Scalar>();
         assert!(found == C::Point::generator() * logarithm, "{} {name}, n = {n}", C::NAME);
     }
@@ -187,7 +185,15 @@ fn scalars(kind: &str, n: usize) -> Vec<Scalar> {
 }
 
 const KINDS: &[&str] = &[
-    "random", "all zero", "all one", "all minus one", "all equal", "sparse", "bits", "small", "repeated",
+    "random",
+    "all zero",
+    "all one",
+    "all minus one",
+    "all equal",
+    "sparse",
+    "bits",
+    "small",
+    "repeated",
 ];
 
 fn multiplications<C: Curve>()
@@ -217,7 +223,12 @@ where
     }
     let n = most.min(3000);
     bench.check("random, same bases", &Bases::<C>::same(n), &scalars("random", n), WORKSPACE_BYTES);
-    bench.check("all equal, same bases", &Bases::<C>::same(n), &scalars("all equal", n), WORKSPACE_BYTES);
+    bench.check(
+        "all equal, same bases",
+        &Bases::<C>::same(n),
+        &scalars("all equal", n),
+        WORKSPACE_BYTES,
+    );
     // With so little, by windows, and by chunks of points.
     for bytes in [1 << 20, 1 << 18] {
         bench.check("random, little workspace", &bases, &scalars("random", n), bytes);
@@ -269,7 +280,12 @@ where
                     let workspace = Workspace { at: at(&bench.workspace), bytes: bytes as u64 };
                     let found = bench
                         .msm
-                        .sum_of_bits::<C>(at(&points), (at(&list), n as u64), (at(&words), n_bits), workspace)
+                        .sum_of_bits::<C>(
+                            at(&points),
+                            (at(&list), n as u64),
+                            (at(&words), n_bits),
+                            workspace,
+                        )
                         .unwrap();
                     let expected = C::Point::generator() * logarithm;
                     assert!(found == expected, "{} {kind} of {n}, {bytes} bytes", C::NAME);

@@ -16,13 +16,14 @@ use ff::Field as _;
 use rand_core::SeedableRng as _;
 use rand_xorshift::XorShiftRng;
 use sealpipe_c2::{
+    assignment::Assignment,
     circuit::{Circuit, straight::Straight},
     gpu,
     params::{Section, convert::Order, kept::Kept},
-    prove::{Blinding, Prover as _, assemble},
+    prove::{Blinding, Keys, Prover, Sums, assemble},
     watch::Watch,
 };
-use sealpipe_protocol::Code;
+use sealpipe_protocol::{Code, TaskError};
 
 /// The bits of a number, and the product of the number with itself and with a public one: variables that
 /// are bits and others, some in B and some not.
@@ -41,19 +42,12 @@ impl bellperson::Circuit<Scalar> for Bits {
         let mut bits = Vec::new();
         for i in 0..N_BITS {
             let bit = cs.alloc(|| "bit", || Ok(Scalar::from(value()? >> i & 1)))?;
-            cs.enforce(
-                || "is a bit",
-                |lc| lc + bit,
-                |lc| lc + CS::one() - bit,
-                |lc| lc,
-            );
+            cs.enforce(|| "is a bit", |lc| lc + bit, |lc| lc + CS::one() - bit, |lc| lc);
             bits.push(bit);
         }
         cs.enforce(
             || "bits",
-            |lc| {
-                bits.iter().enumerate().fold(lc, |lc, (i, bit)| lc + (Scalar::from(1 << i), *bit))
-            },
+            |lc| bits.iter().enumerate().fold(lc, |lc, (i, bit)| lc + (Scalar::from(1 << i), *bit)),
             |lc| lc + CS::one(),
             |lc| lc + whole,
         );
@@ -103,6 +97,79 @@ fn proofs_are_bellpersons_bit_for_bit() {
         assert!(proof == expected, "{number}");
         let inputs = [Scalar::from(number).square()];
         assert!(groth16::verify_proof(&key, &proof, &inputs).unwrap(), "{number}");
+    }
+}
+
+#[test]
+fn a_device_has_the_sums_of_the_book() {
+    let required = std::env::var_os("REQUIRE_GPU").is_some();
+    let devices = match sealpipe_gpu::device::all() {
+        Err(error) if !required => {
+            println!("skipped: {error}");
+            return;
+        }
+        devices => devices.unwrap(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = make(dir.path());
+    let circuit = circuit();
+    let (order, watch) = (gpu::ORDER, Watch::nobody());
+    let params = Kept::beside(&path, None).ensure(&circuit, order, &watch).unwrap();
+    let mut device = gpu::prover::load(&devices[0], &circuit, params.clone(), &watch).unwrap();
+    let mut book = Book { circuit: &circuit, params: &params, order };
+    for number in [0, 1, 0x5a_1234_5678, (1 << N_BITS) - 1] {
+        let straight = Straight::of(Bits { number: Some(number) }).unwrap();
+        let assignment = straight.assignment(&circuit.variables).unwrap();
+        let expected = book.sums(&assignment, &watch).unwrap();
+        assert!(device.sums(&assignment, &watch).unwrap() == expected, "{number}");
+    }
+}
+
+/// A device that computes wrong sums so many times.
+struct Faulty<'a> {
+    book: Book<'a>,
+    faults: usize,
+    calls: usize,
+}
+
+impl Prover for Faulty<'_> {
+    fn name(&self) -> &str {
+        "a faulty device"
+    }
+
+    fn sums(&mut self, assignment: &Assignment, watch: &Watch<'_>) -> Result<Sums, TaskError> {
+        let mut sums = self.book.sums(assignment, watch)?;
+        self.calls += 1;
+        if self.calls <= self.faults {
+            sums.l += sums.a;
+        }
+        Ok(sums)
+    }
+}
+
+#[test]
+fn a_proof_that_does_not_verify_is_made_again_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, bellpersons) = make(dir.path());
+    let circuit = circuit();
+    let (order, watch) = (gpu::ORDER, Watch::nobody());
+    let params = Kept::beside(&path, None).ensure(&circuit, order, &watch).unwrap();
+    let keys = Keys::new(bellpersons.vk);
+    let straight = Straight::of(Bits { number: Some(77) }).unwrap();
+    let assignment = straight.assignment(&circuit.variables).unwrap();
+    let prove = |faults, input: u64| {
+        let book = Book { circuit: &circuit, params: &params, order };
+        let mut device = Faulty { book, faults, calls: 0 };
+        let proved = keys.prove(&mut device, &assignment, &[Scalar::from(input)], &watch);
+        (proved.map(drop), device.calls)
+    };
+    assert_eq!(prove(0, 77 * 77), (Ok(()), 1));
+    assert_eq!(prove(1, 77 * 77), (Ok(()), 2));
+    for (faults, input) in [(2, 77 * 77), (0, 78)] {
+        let (proved, calls) = prove(faults, input);
+        let error = proved.unwrap_err();
+        assert_eq!((error.known_code(), calls), (Some(Code::VerificationFailed), 2), "{error}");
+        assert!(error.message.contains("a faulty device"), "{error}");
     }
 }
 

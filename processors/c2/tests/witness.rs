@@ -25,10 +25,10 @@ use sealpipe_c2::{
     assignment::{Assignment, Variables},
     circuit::{self, Circuit, straight::Straight},
     shape::{self, Shape},
-    sparse::Sector,
     witness::{self, Public, vanilla},
 };
 use sealpipe_protocol::{Bytes32, Code, stage::proof::SealProof};
+use sealpipe_reference::sparse;
 use sector::Vanilla;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -184,9 +184,7 @@ fn a_hundred_random_sectors_are_proved_in_every_variable() {
 fn check_sparse<Tree: 'static + MerkleTreeTrait>(proof: SealProof) {
     let n_nodes = proof.n_nodes() as usize;
     let params = sector::setup::<Tree>(n_nodes, proof.n_layers() as usize, 1);
-    let [prover_id, ticket, seed] = [1, 2, 3].map(|byte| Bytes32([byte; 32]));
-    let sparse = Sector { proof, prover_id, sector_number: 4, ticket, seed };
-    let c1 = sparse.phase1_with(&params).unwrap().to_library(&sparse).unwrap();
+    let c1 = sparse::phase1(&params, proof, Bytes32([1; 32]), 4, 1).unwrap();
     let tau = Tau { comm_d: c1.comm_d.into(), comm_r: c1.comm_r.into() };
     let inputs =
         PublicInputs { replica_id: c1.replica_id, seed: Some(c1.seed), tau: Some(tau), k: None };

@@ -58,7 +58,9 @@ impl From<GpuError> for TaskError {
             Kind::NoDriver | Kind::NoDevice | Kind::NoKernels => made(Code::PlacementMismatch)
                 .hint("start it with `--device cpu` to compute on the cpu, which is much slower"),
             Kind::OutOfMemory => made(Code::ResourceExhausted)
-                .hint("give it a GPU of its own; pc2 also heeds FIL_PROOFS_MAX_GPU_COLUMN_BATCH_SIZE")
+                .hint(
+                    "give it a GPU of its own; pc2 also heeds FIL_PROOFS_MAX_GPU_COLUMN_BATCH_SIZE",
+                )
                 .retry(RetryWhere::OtherDevice, MEMORY_RETRY_MS),
             Kind::Lost => made(Code::DeviceLost).retry(RetryWhere::OtherProcess, LOST_RETRY_MS),
             Kind::Defect => made(Code::InternalError),

@@ -39,6 +39,15 @@ pub struct Term {
 }
 
 impl Term {
+    /// A coefficient, by its index, at a variable.
+    pub fn new(variable: Index, coefficient: u32) -> Self {
+        let position = match variable {
+            Index::Input(i) => i as u32 | INPUT,
+            Index::Aux(i) => i as u32,
+        };
+        Self { position, coefficient }
+    }
+
     /// The variable of a term of [`Rows`].
     pub fn variable(&self) -> Index {
         let index = (self.position & !INPUT) as usize;
@@ -95,6 +104,38 @@ impl<'a> Assembly<'a> {
         Self::synthesize(circuit, Watch::new(progress, cancel))
     }
 
+    /// Constraints that were collected before, those of the inputs included: `rows` are A, B and C.
+    ///
+    /// # Panics
+    /// When the matrices are of unequal length.
+    pub fn from_rows(
+        (n_inputs, n_aux): (usize, usize),
+        [a, b, c]: [Rows; 3],
+        coefficients: Vec<Scalar>,
+        progress: &'a (dyn Fn(Progress) + Sync),
+        cancel: &'a AtomicBool,
+    ) -> Self {
+        let n_constraints = a.len();
+        assert!(b.len() == n_constraints && c.len() == n_constraints, "matrices of one circuit");
+        Self {
+            n_inputs,
+            n_aux,
+            n_constraints,
+            a,
+            b,
+            c,
+            coefficients,
+            known: HashMap::new(),
+            has_too_many_terms: false,
+            watch: Watch::new(progress, cancel),
+        }
+    }
+
+    /// Who hears of progress.
+    pub(crate) fn watch(&self) -> Watch<'a> {
+        self.watch
+    }
+
     /// Synthesises `circuit`, with the constant 1 as first input and at the end one constraint
     /// `x * 0 = 0` for each input x, as `generate_parameters` does.
     ///
@@ -140,12 +181,8 @@ impl<'a> Assembly<'a> {
 
     fn push_row(&mut self, which: fn(&mut Self) -> &mut Rows, row: &LinearCombination<Scalar>) {
         for (variable, coefficient) in row.iter() {
-            let position = match variable.0 {
-                Index::Input(i) => i as u32 | INPUT,
-                Index::Aux(i) => i as u32,
-            };
-            let coefficient = self.coefficient_idx(coefficient);
-            which(self).terms.push(Term { position, coefficient });
+            let term = Term::new(variable.0, self.coefficient_idx(coefficient));
+            which(self).terms.push(term);
         }
         let rows = which(self);
         rows.ends.push(rows.terms.len() as u32);
@@ -234,6 +271,15 @@ impl ConstraintSystem<Scalar> for Assembly<'_> {
 }
 
 impl Rows {
+    /// Row j is `terms[ends[j - 1]..ends[j]]`.
+    ///
+    /// # Panics
+    /// When the ends are no ascending indices of the terms, the last of them their number.
+    pub fn new(ends: Vec<u32>, terms: Vec<Term>) -> Self {
+        assert!(ends.is_sorted() && ends.last().map_or(0, |end| *end as usize) == terms.len());
+        Self { ends, terms }
+    }
+
     /// How many constraints there are.
     pub fn len(&self) -> usize {
         self.ends.len()

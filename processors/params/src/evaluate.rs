@@ -50,30 +50,31 @@ impl Trapdoor {
 
 /// The scalars of each section of the file.
 #[derive(Debug)]
-pub(crate) struct Queries {
+pub struct Queries {
     /// `(beta a_i + alpha b_i + c_i) / gamma` for each input.
-    pub(crate) ic: Vec<Scalar>,
+    pub ic: Vec<Scalar>,
     /// The powers of tau times Z(tau) / delta.
-    pub(crate) h: Powers,
+    pub h: Powers,
     /// `(beta a_i + alpha b_i + c_i) / delta` for each auxiliary variable.
-    pub(crate) l: Vec<Scalar>,
+    pub l: Vec<Scalar>,
     /// The non-zero `a_i`, inputs first.
-    pub(crate) a: Vec<Scalar>,
+    pub a: Vec<Scalar>,
     /// The non-zero `b_i`, inputs first.
-    pub(crate) b: Vec<Scalar>,
+    pub b: Vec<Scalar>,
 }
 
 /// The sequence `factor * base^i` for i below `len`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Powers {
+pub struct Powers {
     base: Scalar,
     factor: Scalar,
-    pub(crate) len: usize,
+    /// How many there are.
+    pub len: usize,
 }
 
 impl Powers {
     /// Writes the elements from `start` on.
-    pub(crate) fn fill(&self, start: usize, out: &mut [Scalar]) {
+    pub fn fill(&self, start: usize, out: &mut [Scalar]) {
         let mut power = self.base.pow_vartime([start as u64]) * self.factor;
         for out in out {
             *out = power;

@@ -23,7 +23,8 @@ mod sealing;
 
 pub use assembly::{Assembly, Rows, Term};
 pub use error::Error;
+pub use evaluate::{Powers, Queries};
 pub use format::{Layout, verifying_key};
-pub use make::{Made, make};
+pub use make::{Made, SetUp, make};
 pub use progress::{Progress, Step};
 pub use sealing::{DEFAULT_SEED, ParameterSet, Status, make_for_sector, status_for_sector};

@@ -45,6 +45,36 @@ pub struct Made {
     pub found: bool,
 }
 
+/// A test set-up whose points are yet to be computed: a point is a scalar times its group's generator.
+pub struct SetUp {
+    /// The generator of the first group.
+    pub g1: G1Projective,
+    /// The generator of the second group.
+    pub g2: G2Projective,
+    /// The verifying key, as its file has it.
+    pub key: Vec<u8>,
+    /// The scalars.
+    pub queries: Queries,
+}
+
+impl SetUp {
+    /// Draws the secrets and evaluates the constraints.
+    ///
+    /// **The set-up is a test set-up**, as in [`make`].
+    ///
+    /// # Errors
+    /// As [`make`], without those of files.
+    pub fn draw<R: RngCore>(assembly: Assembly<'_>, rng: &mut R) -> Result<Self, Error> {
+        let watch = assembly.watch();
+        let trapdoor = Trapdoor::draw(rng);
+        let queries = evaluate(assembly, &trapdoor, watch)?;
+        watch.report(Step::Tables, 0);
+        let g1 = table::<Fp>((&trapdoor.g1.to_affine()).into(), queries.ic.len());
+        let key = key_bytes(&trapdoor, &queries.ic, &g1);
+        Ok(Self { g1: trapdoor.g1, g2: trapdoor.g2, key, queries })
+    }
+}
+
 /// Makes Groth16 parameters for `circuit` in the file `target`, byte for byte those of bellperson
 /// 0.27's `generate_random_parameters(circuit, rng)` followed by `Parameters::write`.
 ///

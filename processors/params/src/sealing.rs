@@ -23,8 +23,8 @@ use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_core::parameter_cache::{
-    CacheableParameters, get_parameter_data, get_verifying_key_data, metadata_id, parameter_cache_dir, parameter_id,
-    verifying_key_id,
+    CacheableParameters, get_parameter_data, get_verifying_key_data, metadata_id,
+    parameter_cache_dir, parameter_id, verifying_key_id,
 };
 use storage_proofs_porep::stacked::{PublicParams, StackedCircuit, StackedCompound};
 
@@ -201,7 +201,10 @@ impl ParameterSet {
     }
 
     /// Writes the files beside the parameters, other than a key that is there already.
-    fn write_companions(&self, key: &[u8]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// What the disk says, and the network's key where another is to be.
+    pub fn write_companions(&self, key: &[u8]) -> Result<(), Error> {
         let path = self.verifying_key_path();
         if read_if_there(&path)?.is_none_or(|found| found != key) {
             self.check_no_network_key()?;

@@ -18,5 +18,6 @@ pub mod parents;
 pub mod report;
 pub mod sector_files;
 pub mod shape;
+pub mod sparse;
 pub mod stage;
 pub mod tap;

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod proc;
 pub mod protocol;
 pub mod report;
+mod scratch;
 pub mod session;
 pub mod stage;
 pub mod subject;

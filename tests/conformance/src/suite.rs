@@ -19,6 +19,7 @@ use crate::{
     check::{Check, Failure, Level, Pace},
     limits::Limits,
     protocol,
+    scratch::Scratch,
     stage::{self, setting::Setting},
 };
 
@@ -211,8 +212,8 @@ pub fn look_again(plan: &Plan, check: Check) -> Result<Outcome, Failure> {
 /// # Errors
 /// When there is no place for scratch files.
 pub fn run_once(plan: &Plan, watch: Watch<'_>) -> Result<Vec<Outcome>, Failure> {
-    let scratch = tempfile::Builder::new().prefix("sealpipe-conformance-").tempdir();
-    let scratch = scratch.map_err(|e| Failure::harness("cannot make a scratch directory", e))?;
+    let scratch =
+        Scratch::new().map_err(|e| Failure::harness("cannot make a scratch directory", e))?;
     let bench = Bench::new(plan, scratch.path());
     let outcomes = Mutex::new(vec![None; plan.checks.len()]);
     // The slowest begin first, so that none is left for the end.

@@ -49,7 +49,7 @@ fn a_processor_that_was_late_once_gets_a_second_look() {
         echo '{"jsonrpc":"2.0","id":1,"result":{}}'
         exec cat > /dev/null"#;
     let arguments =
-        ["run", "--only", "P-052", "--stable-wait-ms", "1500", "--json", "--", "sh", "-c", script];
+        ["run", "--only", "P-052", "--stable-wait-ms", "5000", "--json", "--", "sh", "-c", script];
     let output = conformance(&[&arguments[..], &[dir.path().to_str().unwrap()]].concat());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{report}");

@@ -6,7 +6,7 @@
 use std::{fs, time::Duration};
 
 use rustix::process::Signal;
-use sealpipe_tests::{Bench, Run, Vector, program, text};
+use sealpipe_tests::{Bench, Run, Vector, program, site::PATIENT, text};
 use serde_json::Value;
 
 const IDENTITY: &str = "legacy vc-processors";
@@ -17,7 +17,8 @@ const PROOF_LIMIT: Duration = Duration::from_secs(1_800);
 /// An entry of a stage that is served by that processor.
 fn entry(stage: &str, more: &str) -> String {
     let bin = program("sealpipe-test-legacy");
-    format!("[[processors.{stage}]]\nbin = {:?}\n{more}\n", bin.display().to_string())
+    let bin = bin.display().to_string();
+    format!("[[processors.{stage}]]\nbin = {bin:?}\n{PATIENT}{more}\n")
 }
 
 fn entries(stages: &[&str], more: &str) -> String {
@@ -141,7 +142,10 @@ fn a_task_that_takes_longer_than_the_entry_allows_ends_with_its_process() {
     let journal = bench.journal("sector");
     let retried = journal.wait(&mut run, 0, "stage-retried", "tree_d");
     assert!(retried.is_some(), "{}", run.stderr());
-    let died = journal.events().into_iter().find(|e| e["event"] == "processor-died").unwrap();
+    // The task is told first; the process is found dead after.
+    let is_death = |event: &Value| event["event"] == "processor-died";
+    let died = journal.wait_until(&mut run, 0, "death of a processor", is_death);
+    let (_, died) = died.unwrap_or_else(|| panic!("{}", run.stderr()));
     assert!(text(&died, "reason").contains("did not end in 1 s"), "{died}");
     run.signal(Signal::INT);
     run.end_within(Duration::from_secs(30));

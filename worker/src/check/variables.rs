@@ -62,6 +62,7 @@ const C2: &[&str] = &[
     "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS",
     "SEALPIPE_C2_CACHE",
     "SEALPIPE_C2_IMAGE",
+    "SEALPIPE_C2_MEMORY",
 ];
 
 /// The beginnings of names that are looked at; all others may mean something to somebody.
@@ -170,6 +171,7 @@ mod tests {
         let pc2 = [include_str!("../../../processors/pc2/src/stage.rs")];
         let c2 = [
             include_str!("../../../processors/c2/src/gpu/mod.rs"),
+            include_str!("../../../processors/c2/src/gpu/prover.rs"),
             include_str!("../../../processors/c2/src/params/kept.rs"),
         ];
         let reads = |sources: &[&str], name: &str| {

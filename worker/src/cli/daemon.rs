@@ -12,9 +12,12 @@ use rustix::process::geteuid;
 use sealpipe_protocol::{TaskError, method::Request};
 
 use super::Failure;
-use crate::control::{
-    SOCKET_ENV, SectorState, SectorsResult,
-    client::{Client, ClientError},
+use crate::{
+    control::{
+        MAX_CLIENTS, SOCKET_ENV, SectorState, SectorsResult,
+        client::{Client, ClientError},
+    },
+    runtime,
 };
 
 /// Where a daemon run by root keeps what it knows.
@@ -66,13 +69,11 @@ where
     F: Future<Output = Result<T, Failure>>,
 {
     let socket = args.path(None)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let answered = runtime::run(async {
         let client = Client::connect(&socket).await?;
         work(client).await
-    })
+    });
+    answered.map_err(|error| Failure::new(format!("cannot start the runtime: {error}")))?
 }
 
 /// Asks the daemon one thing.
@@ -89,7 +90,9 @@ impl From<ClientError> for Failure {
                  --socket or {SOCKET_ENV}"
             )),
             ClientError::Silent { .. } => failure.hint("its stderr says what it does"),
-            ClientError::Broken { .. } => failure.hint("its stderr says why"),
+            ClientError::Broken { .. } => failure.hint(format!(
+                "its stderr says why, unless {MAX_CLIENTS} clients are connected already: it takes no more"
+            )),
             ClientError::Refused(TaskError { data, .. }) => failure.caused(data),
         }
     }

@@ -226,9 +226,5 @@ async fn seal_one(
 ) -> Result<(), DriveError> {
     let journey = driver.fleet.begin_sector(&dir.record.sector.name(), None);
     drive(driver, dir, &journey, None, until, &mut Plain::default()).await?;
-    let proven = dir.record.results.valid == Some(true);
-    if proven && keep == Keep::Needed {
-        dir.finalize()?;
-    }
-    Ok(())
+    Ok(dir.finish(keep)?)
 }

@@ -6,13 +6,13 @@
 use std::{future::Future, path::Path, sync::Arc};
 
 use sealpipe_protocol::method::ShutdownMode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, worker_dir};
 use crate::{
     config::{self, Config, Severity},
     event::{Event, Observer},
     fleet::{Fleet, Patience},
+    runtime::{self, Signals},
     supervisor::{self, Groups},
 };
 
@@ -36,10 +36,7 @@ where
 {
     let worker_dir = worker_dir()?;
     let cannot = |error| Failure::new(format!("cannot start the runtime: {error}"));
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-    // Dropping the runtime drops every child, which kills its process group.
-    runtime.block_on(async {
+    let ended = runtime::run(async {
         let mut signals = Signals::new().map_err(cannot)?;
         supervisor::prepare(Groups::of(&config.processors.entries), observer);
         let patience = Patience::UntilGivenUp;
@@ -61,29 +58,6 @@ where
             _ = signals.next() => {}
         }
         outcome
-    })
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
-        }
-    }
+    });
+    ended.map_err(cannot)?
 }

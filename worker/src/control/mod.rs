@@ -24,6 +24,9 @@ pub const VERSION: u32 = 1;
 /// Longest frame of either side, in bytes: ten thousand sectors fit, in an order and in a status.
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
 
+/// Clients at a time. The connection of one more ends at once.
+pub const MAX_CLIENTS: usize = 64;
+
 /// Orders in one submission.
 pub const MAX_ORDERS: usize = 10_000;
 

@@ -42,6 +42,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
+/// What is said when the thread that writes has died.
+const DIED: &str = "a defect of sealpipe stopped the thread that writes; start the daemon again";
+
 struct Write {
     changes: Vec<Change>,
     /// Whether it is tried until it succeeds.
@@ -155,9 +158,12 @@ impl Book {
             (life, self.send(changes, true))
         };
         self.tell();
-        // An error means that the daemon ends; what is not written has not been acted on.
-        let _ = written.await;
-        Ok(life)
+        match written.await {
+            Ok(_) => Ok(life),
+            // Nobody writes any more. What is not written is not acted on: whoever waits here ends
+            // with the daemon.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Makes a step that is written down together with the next one.
@@ -198,7 +204,7 @@ impl Book {
         }
         let changes = entries.iter().cloned().map(Box::new).map(Change::Put).collect();
         let written = self.send(changes, false).await;
-        written.unwrap_or_else(|_| Err(closing()))?;
+        written.unwrap_or_else(|_| Err(unwritten()))?;
         let mut inner = self.inner();
         entries.iter().cloned().for_each(|entry| inner.insert(entry));
         drop(inner);
@@ -212,7 +218,7 @@ impl Book {
     /// It cannot be written now.
     pub async fn pause(&self, paused: bool) -> Result<(), StoreError> {
         let written = self.send(vec![Change::Pause(paused)], false).await;
-        written.unwrap_or_else(|_| Err(closing()))?;
+        written.unwrap_or_else(|_| Err(unwritten()))?;
         self.inner().paused = paused;
         self.tell();
         Ok(())
@@ -243,8 +249,11 @@ impl Book {
     }
 }
 
-fn closing() -> StoreError {
-    StoreError { message: "the daemon is ending".to_owned(), hint: None }
+fn unwritten() -> StoreError {
+    StoreError {
+        message: "the daemon writes nothing any more".to_owned(),
+        hint: Some("it is ending, or `sealpipe status` says why".to_owned()),
+    }
 }
 
 impl Inner {
@@ -302,6 +311,14 @@ struct Writer {
     trouble: watch::Sender<Option<String>>,
 }
 
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.trouble.send_replace(Some(DIED.to_owned()));
+        }
+    }
+}
+
 impl Writer {
     fn run(mut self, closing: Arc<AtomicBool>) {
         while let Ok(first) = self.received.recv() {
@@ -349,7 +366,7 @@ impl Writer {
     fn try_write(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let store = match self.store.take() {
             Some(store) => store,
-            None => Store::open(&self.path)?,
+            None => Store::reopen(&self.path)?,
         };
         store.write(changes)?;
         self.store = Some(store);
@@ -436,5 +453,50 @@ mod tests {
         assert_eq!(words(&book), expected);
         book.close();
         assert_eq!(words(&Book::open(path).unwrap()), expected);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_nobody_writes_is_never_taken_as_written() {
+        let temp = tempfile::tempdir().unwrap();
+        let book = Book::open(temp.path().join("jobs.redb")).unwrap();
+        add(&book, 1..=1).await;
+        book.close();
+        let step = book.step("t01000-1", &Step::Hold);
+        tokio::time::timeout(Duration::from_millis(100), step).await.unwrap_err();
+        let error = book.pause(true).await.unwrap_err();
+        assert_eq!(error.message, "the daemon writes nothing any more");
+        assert!(!book.is_paused());
+    }
+
+    fn writer(path: PathBuf) -> (Writer, watch::Receiver<Option<String>>) {
+        let (_, received) = blocking::channel();
+        let (trouble, told) = watch::channel(None);
+        (Writer { path, store: None, received, trouble }, told)
+    }
+
+    #[test]
+    fn the_death_of_the_thread_that_writes_is_seen() {
+        let (writer, trouble) = writer(PathBuf::new());
+        let died = thread::spawn(move || {
+            let _writer = writer;
+            panic!("on purpose");
+        });
+        died.join().unwrap_err();
+        assert_eq!(trouble.borrow().as_deref(), Some(DIED));
+    }
+
+    #[test]
+    fn a_store_that_is_gone_is_not_begun_anew() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("jobs.redb");
+        let (mut writer, _) = writer(path.clone());
+        let error = writer.try_write(&[Change::Pause(true)]).unwrap_err();
+        assert!(error.message.contains("cannot be opened"), "{error}");
+        assert!(!path.exists());
+        // It is there again, as when its disk is mounted.
+        drop(Store::open(&path).unwrap());
+        writer.try_write(&[Change::Pause(true)]).unwrap();
+        drop(writer);
+        assert!(Store::open(&path).unwrap().read().unwrap().paused);
     }
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use sealpipe_protocol::stage::proof::SealProof;
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 
 use super::{
     book::Book,
@@ -57,6 +60,8 @@ pub struct Live {
     /// Told when somebody has said what it waits for.
     pub wake: Arc<Notify>,
     abort: Option<AbortHandle>,
+    /// Closed once nothing goes on with it any more.
+    going: watch::Receiver<()>,
 }
 
 /// Where a sector writes.
@@ -219,6 +224,7 @@ impl Desk {
         if entry.life.held {
             journey.hold();
         }
+        let (gone_told, going) = watch::channel(());
         let live = Live {
             journey: journey.clone(),
             place: room.map(|((need, dir), proof)| Place { disk: need.disk, dir, proof }),
@@ -226,6 +232,7 @@ impl Desk {
             note: None,
             wake: Arc::default(),
             abort: None,
+            going,
         };
         self.live().insert(name.clone(), live);
         self.room.notify_one();
@@ -237,6 +244,7 @@ impl Desk {
         tokio::spawn(async move {
             let gone = going.await;
             desk.live().remove(&name);
+            drop(gone_told);
             desk.room.notify_one();
             if let Err(error) = gone
                 && error.is_panic()
@@ -267,8 +275,9 @@ impl Desk {
 
     /// Waits until nothing goes on with a job that is over.
     pub async fn gone(&self, name: &str) {
-        while self.live().contains_key(name) {
-            tokio::task::yield_now().await;
+        let going = self.live().get(name).map(|live| live.going.clone());
+        if let Some(mut going) = going {
+            while going.changed().await.is_ok() {}
         }
     }
 
@@ -298,5 +307,56 @@ impl Desk {
             self.tell(&Event::Draining);
         }
         self.drained.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, pin::pin, time::Duration};
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::daemon::job::tests::job;
+
+    /// A desk with one sector, which nothing is ready for, and its directory.
+    async fn desk() -> (tempfile::TempDir, Arc<Desk>) {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let book = Book::open(at("jobs.redb")).unwrap();
+        book.add(|_, _| Ok::<_, super::super::store::StoreError>(vec![job(1)])).await.unwrap();
+        let observer = Observer::new(|_| {});
+        let config = Config::default();
+        let fleet = Fleet::new(&config.processors, temp.path(), &observer, Patience::Endless);
+        // Nothing is asked for a place, so nothing is started.
+        fleet.pause();
+        let settings = Settings {
+            config_path: None,
+            state_dir: at("state"),
+            socket: at("socket"),
+            worker_dir: at("bin"),
+        };
+        let told = (observer, Arc::new(Journals::default()));
+        (temp, Arc::new(Desk::new(settings, config, book, fleet, told, Arc::default())))
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_end_of_a_job_does_not_spin() {
+        let (_temp, desk) = desk().await;
+        let name = job(1).name;
+        desk.send(&name);
+        let mut polls = 0;
+        let mut gone = pin!(desk.gone(&name));
+        let counted = poll_fn(|cx| {
+            polls += 1;
+            gone.as_mut().poll(cx)
+        });
+        timeout(Duration::from_millis(100), counted).await.unwrap_err();
+        assert!(polls < 10, "looked {polls} times");
+        desk.stop(&name).await;
+        // Both have seen the same end.
+        gone.await;
+        desk.gone(&name).await;
+        assert!(desk.live().is_empty());
     }
 }

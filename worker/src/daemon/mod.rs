@@ -35,11 +35,7 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sealpipe_protocol::method::ShutdownMode;
-use tokio::{
-    net::UnixListener,
-    signal::unix::{Signal, SignalKind, signal},
-    time::sleep,
-};
+use tokio::{net::UnixListener, time::sleep};
 
 pub use self::desk::Settings;
 use self::{book::Book, desk::Desk, home::Home, notify::notify, store::StoreError};
@@ -49,14 +45,12 @@ use crate::{
     event::{Event, Observer},
     fleet::{Fleet, Patience},
     journal::{Journals, Rotating},
+    runtime::{self, Signals},
     supervisor::{self, Groups},
 };
 
 /// How often a daemon that drains looks whether anything runs.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// How long what runs beside the runtime may take to end.
-const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the daemon until it is told to stop. `shown` is told of what happens.
 ///
@@ -76,14 +70,11 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
     let journal = Rotating::open(&home.journal()).map_err(|e| cannot("open the journal", e))?;
     let (listener, bound) = home.bind(&settings.socket)?;
     raise_open_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| cannot("start the runtime", e))?;
     let observer = Observer::new(move |event| {
         journal.write(event);
         shown.tell(event);
     });
-    // Dropping the runtime drops every child, which kills its process group.
-    let ended = runtime.block_on(async {
+    let ended = runtime::run(async {
         let signals = Signals::new().map_err(|e| cannot("listen to signals", e))?;
         let listener = UnixListener::from_std(listener).map_err(|e| cannot("listen", e))?;
         let live = Arc::default();
@@ -97,11 +88,9 @@ pub fn run(settings: Settings, config: Config, shown: Observer) -> Result<(), St
         work(desk, listener, signals).await;
         Ok(())
     });
-    // Not for ever: a disk that hangs would keep it. What is left the guardian ends.
-    runtime.shutdown_timeout(END_WITHIN);
     drop(bound);
     drop(home);
-    ended
+    ended.map_err(|e| cannot("start the runtime", e))?
 }
 
 fn desk(
@@ -185,33 +174,4 @@ fn raise_open_files() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // Where it stays as it is, sectors wait for files as they do for room.
     let _ = setrlimit(Resource::Nofile, raised);
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
-        }
-    }
-
-    /// Waits for a signal that means the end.
-    async fn end(&mut self) {
-        while self.next().await == "SIGHUP" {}
-    }
 }

@@ -22,12 +22,9 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{desk::Desk, intake, reload, requests, view};
 use crate::control::{
-    Cancel, Drain, Explain, GetStatus, Hello, HelloParams, HelloResult, MAX_FRAME_BYTES, Pause,
-    Reload, Resume, Retry, Seed, Submit, VERSION, Wait,
+    Cancel, Drain, Explain, GetStatus, Hello, HelloParams, HelloResult, MAX_CLIENTS,
+    MAX_FRAME_BYTES, Pause, Reload, Resume, Retry, Seed, Submit, VERSION, Wait,
 };
-
-/// Clients at a time.
-const MAX_CLIENTS: usize = 64;
 
 /// Takes clients for ever.
 pub async fn serve(desk: Arc<Desk>, listener: UnixListener) {

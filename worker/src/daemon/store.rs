@@ -108,10 +108,20 @@ impl Store {
     /// # Errors
     /// It is in use, damaged, of another format, or no file of ours.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let path = path.to_owned();
-        if !path.exists() {
-            make(&path).map_err(|error| failed(&path, "cannot be made", &error))?;
+        // What cannot be seen may be there.
+        let is_there = path.try_exists().map_err(|e| failed(path, "cannot be looked for", &e))?;
+        if !is_there {
+            make(path).map_err(|error| failed(path, "cannot be made", &error))?;
         }
+        Self::reopen(path)
+    }
+
+    /// Opens the file, which is there.
+    ///
+    /// # Errors
+    /// It is not; or as [`open`](Self::open).
+    pub fn reopen(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_owned();
         let database = builder().open(&path).map_err(|error| unusable(&path, error))?;
         let store = Self { path, database };
         match store.format() {

@@ -2,7 +2,7 @@
 
 //! A job's way from its first place to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use sealpipe_protocol::{
     Bytes32, Stage, TaskError, TaskId,
@@ -26,7 +26,7 @@ use crate::{
         parameters,
         record::Record,
         retry::Tries,
-        sector::{Keep, Randomness},
+        sector::Randomness,
         steps,
         store::{SectorDir, StoreError},
         task::{DriveError, Owner, Task, run_task, unfit},
@@ -117,17 +117,9 @@ impl<'a> Errand<'a> {
         let first = self.first_place(&record, job, journey).await?;
         let mut dir = SectorDir::open_or_create(&job.dir, job.sector())?;
         let _writing = self.desk.journals.add(&dir)?;
-        if dir.record.results.valid == Some(false) {
-            // Somebody has looked: the proof is made again.
-            dir.record.undo_from(Stage::C2);
-            dir.save()?;
-        }
         let driver = self.desk.driver();
         drive(&driver, &mut dir, journey, first, job.until, self).await?;
-        let proven = dir.record.results.valid == Some(true);
-        if proven && job.keep == Keep::Needed {
-            dir.finalize()?;
-        }
+        dir.finish(job.keep)?;
         match dir.record.results.valid {
             Some(false) if job.until == Stage::Verify => Err(invalid()),
             _ => Ok(()),
@@ -185,6 +177,11 @@ impl<'a> Errand<'a> {
 
     fn life(&self) -> Result<super::state::Life, DriveError> {
         self.desk.book.get(self.name).map(|entry| entry.life).ok_or(DriveError::Stopping)
+    }
+
+    /// What somebody has said by hand: seeds alone are.
+    fn said(&self, what: Randomness) -> Result<Option<Bytes32>, DriveError> {
+        Ok(self.life()?.seed.filter(|_| what == Randomness::Seed))
     }
 
     async fn step(&self, step: Step) -> Result<(), DriveError> {
@@ -291,20 +288,25 @@ impl Course for Errand<'_> {
         let wake = self.desk.wake(self.name).ok_or(NEVER)?;
         let source = if what == Randomness::Ticket { &job.ticket } else { &job.seed };
         loop {
-            let said = wake.notified();
-            let life = self.life().map_err(|_| NEVER)?;
-            let known = life.seed.filter(|_| what == Randomness::Seed).or(source.given());
-            match (known, source) {
-                (Some(value), _) => return Ok(value),
-                (None, Source::Command(command)) => {
-                    match self.command(what, command, &dir.record).await {
-                        Ok(value) => return Ok(value),
-                        // A place is kept for who asks for a ticket: it is given back first.
-                        Err(delay) if what == Randomness::Ticket => return Err(delay),
-                        Err(delay) => drop(timeout(delay, said).await),
-                    }
-                }
-                (None, _) => said.await,
+            let mut told = pin!(wake.notified());
+            if let Some(value) = self.said(what).map_err(|_| NEVER)?.or(source.given()) {
+                return Ok(value);
+            }
+            let Source::Command(command) = source else {
+                told.await;
+                continue;
+            };
+            let printed = tokio::select! {
+                // What somebody says comes before what the command would, which ends.
+                () = &mut told => continue,
+                printed = self.command(what, command, &dir.record) => printed,
+            };
+            match printed {
+                // Somebody may have said one in the same moment, and was told that it is taken.
+                Ok(value) => return Ok(self.said(what).ok().flatten().unwrap_or(value)),
+                // A place is kept for who asks for a ticket: it is given back first.
+                Err(delay) if what == Randomness::Ticket => return Err(delay),
+                Err(delay) => drop(timeout(delay, told).await),
             }
         }
     }

@@ -2,8 +2,9 @@
 
 //! Takes over another configuration while tasks run: all of it, or nothing.
 //!
-//! An entry that is as it was goes on undisturbed. One that differs only in what the worker minds is
-//! changed in place. For any other a new process is started beside the old one; only when all of them
+//! Entries are told by what they say, and only then by their place in the file: [`partners`]. An entry
+//! that is as it was goes on undisturbed. One that differs only in what the worker minds is changed in
+//! place. For any other a new process is started beside the old one; only when all of them
 //! have answered they take over: the new ones get the next tasks, the old ones finish their own.
 
 use std::{
@@ -15,7 +16,7 @@ use sealpipe_protocol::{Stage, method::ShutdownMode};
 use tokio::task::JoinSet;
 
 use super::{
-    Fleet, Inner,
+    Fleet, Inner, Member,
     reload::{Changed, Draining, Reload, ReloadError, changes},
 };
 use crate::{
@@ -67,6 +68,32 @@ pub(super) fn place(spec: &ProcessorSpec, rank: usize, capacity: usize) -> Place
     }
 }
 
+/// Which of the old entries each of the new ones goes on from. Equal ones come first and then those that
+/// one process serves, of both the one at the same place before others; what is left goes by its place.
+/// So one that comes in between, or goes, disturbs none of those behind it.
+fn partners<'a, P: Copy>(
+    old: &[(P, Arc<ProcessorSpec>)],
+    new: &'a [ProcessorSpec],
+) -> Vec<(&'a ProcessorSpec, Option<P>)> {
+    type Alike = fn(&ProcessorSpec, &ProcessorSpec) -> bool;
+    let rounds: [Alike; 5] = [
+        |old, new| old == new,
+        |old, new| old.is_same_entry(new),
+        |old, new| old.id == new.id && old.is_same_process(new),
+        |old, new| old.is_same_process(new),
+        |old, new| old.id == new.id,
+    ];
+    let mut left: Vec<_> = old.iter().collect();
+    let mut pairs: Vec<_> = new.iter().map(|spec| (spec, None)).collect();
+    for alike in rounds {
+        for (spec, partner) in pairs.iter_mut().filter(|(_, partner)| partner.is_none()) {
+            let found = left.iter().position(|(_, old)| alike(old, spec));
+            *partner = found.map(|at| left.remove(at).0);
+        }
+    }
+    pairs
+}
+
 /// What becomes of an entry of the new configuration.
 enum Fate {
     Keep(PlaceId),
@@ -75,8 +102,26 @@ enum Fate {
     Start(Option<PlaceId>),
 }
 
-fn fate(inner: &Inner, spec: &ProcessorSpec) -> Fate {
-    let Some((place, processor)) = inner.active().find(|(_, p)| *p.id() == spec.id) else {
+impl Fate {
+    /// The old place that it goes on from.
+    fn place(&self) -> Option<PlaceId> {
+        match self {
+            Self::Keep(place) | Self::Tune(place, _) => Some(*place),
+            Self::Start(place) => *place,
+        }
+    }
+}
+
+/// What becomes of each.
+fn fates(inner: &Inner, specs: &[ProcessorSpec]) -> Vec<Fate> {
+    let old: Vec<_> = inner.active().map(|(place, p)| (place, p.spec())).collect();
+    let pairs = partners(&old, specs).into_iter();
+    pairs.map(|(spec, partner)| fate(inner, spec, partner)).collect()
+}
+
+fn fate(inner: &Inner, spec: &ProcessorSpec, partner: Option<PlaceId>) -> Fate {
+    let member = partner.and_then(|place| Some((place, inner.members.get(&place)?)));
+    let Some((place, Member { processor, .. })) = member else {
         return Fate::Start(None);
     };
     let old = processor.spec();
@@ -174,7 +219,8 @@ impl Fleet {
         let mut inner = self.inner();
         let all: Vec<_> = specs
             .iter()
-            .map(|spec| match fate(&inner, spec) {
+            .zip(fates(&inner, specs))
+            .map(|(spec, fate)| match fate {
                 Fate::Start(_) => Some(Arc::new(Processor::new(spec.clone(), observer.clone()))),
                 Fate::Keep(_) | Fate::Tune(..) => None,
             })
@@ -197,14 +243,16 @@ impl Fleet {
             return Err(ReloadError::stopping());
         }
         let mut reload = Reload::default();
-        let gone = inner.active().filter(|(_, p)| specs.iter().all(|spec| spec.id != *p.id()));
+        let fates = fates(inner, specs);
+        let goes_on = |place: PlaceId| fates.iter().any(|fate| fate.place() == Some(place));
         let mut retiring: Vec<PlaceId> = Vec::new();
-        for (place, processor) in gone {
+        for (place, processor) in inner.active().filter(|(place, _)| !goes_on(*place)) {
             retiring.push(place);
             reload.removed.push(processor.id().to_string());
         }
-        for ((rank, spec), candidate) in specs.iter().enumerate().zip(candidates) {
-            match (fate(inner, spec), candidate.take()) {
+        for (((rank, spec), fate), candidate) in specs.iter().enumerate().zip(fates).zip(candidates)
+        {
+            match (fate, candidate.take()) {
                 (Fate::Start(old), Some(processor)) => {
                     retiring.extend(old);
                     self.take_over(inner, rank, processor, &mut reload);
@@ -368,6 +416,57 @@ mod tests {
             .enumerate()
             .map(|(rank, spec)| place(spec, rank, spec.concurrent.unwrap_or(1)));
         Scheduler::new(rules(config), places.collect()).cap()
+    }
+
+    /// The entries of a list of stages and marks, `+` where the worker alone minds the rest.
+    fn entries(text: &str) -> Vec<ProcessorSpec> {
+        let mut count = std::collections::BTreeMap::new();
+        let entry = |word: &str| {
+            let (stage, mark) = word.split_once(':').unwrap();
+            let (mark, concurrent) = match mark.split_once('+') {
+                Some((mark, n)) => (mark, Some(n.parse().unwrap())),
+                None => (mark, None),
+            };
+            let stage: Stage = stage.parse().unwrap();
+            let index: &mut usize = count.entry(stage).or_default();
+            let mut spec = ProcessorSpec::implied(stage, Path::new("/opt"));
+            spec.id.index = (mark != "implied").then_some(*index);
+            *index += 1;
+            spec.envs.insert("MARK".to_owned(), mark.to_owned());
+            ProcessorSpec { concurrent, ..spec }
+        };
+        text.split(' ').filter(|word| !word.is_empty()).map(entry).collect()
+    }
+
+    #[test]
+    fn entries_are_told_by_what_they_say_and_only_then_by_their_place() {
+        let check = |old: &str, new: &str, expected: &[Option<usize>]| {
+            let old = entries(old).into_iter().map(Arc::new);
+            let old: Vec<_> = old.enumerate().collect();
+            let new = entries(new);
+            let found = partners(&old, &new).into_iter().map(|(_, place)| place);
+            let found: Vec<Option<usize>> = found.collect();
+            assert_eq!(found, expected, "{new:#?}");
+        };
+        check("pc1:a pc1:b", "pc1:a pc1:b", &[Some(0), Some(1)]);
+        // One comes in on top, in between, and one goes.
+        check("pc1:a pc1:b", "pc1:x pc1:a pc1:b", &[None, Some(0), Some(1)]);
+        check("pc1:a pc1:b", "pc1:a pc1:x pc1:b", &[Some(0), None, Some(1)]);
+        check("pc1:a pc1:b pc1:c", "pc1:a pc1:c", &[Some(0), Some(2)]);
+        check("pc1:a pc1:b", "pc1:b pc1:a", &[Some(1), Some(0)]);
+        // Of those that are alike the one at the same place, and then the first.
+        check("pc1:a pc1:a", "pc1:a pc1:a", &[Some(0), Some(1)]);
+        check("pc1:a pc1:a", "pc1:x pc1:a pc1:a", &[None, Some(1), Some(0)]);
+        // What is equal comes before what the worker alone minds, and that before the place.
+        check("pc1:a pc1:a+2", "pc1:a+2 pc1:a+3", &[Some(1), Some(0)]);
+        check("pc1:a pc1:b", "pc1:x pc1:a+2 pc1:b+2", &[None, Some(0), Some(1)]);
+        check("pc1:a pc1:b", "pc1:x pc1:b", &[Some(0), Some(1)]);
+        check("pc1:a pc1:b", "pc1:b pc1:x", &[Some(1), None]);
+        // Stages, and what is implied, are kept apart.
+        check("pc1:a pc2:a", "pc2:a pc1:a", &[Some(1), Some(0)]);
+        check("pc1:a", "pc2:a", &[None]);
+        check("pc1:implied", "pc1:implied", &[Some(0)]);
+        check("pc1:implied", "pc1:x", &[None]);
     }
 
     #[test]

@@ -16,7 +16,12 @@ use tokio::{
 };
 
 use crate::{
-    config::{Processors, program::REFERENCE},
+    check::Ours,
+    config::{
+        Entry, Processors,
+        placement::Device,
+        program::{self, Program, REFERENCE},
+    },
     event::{Event, Observer},
     supervisor::spawn::before_exec,
 };
@@ -74,13 +79,16 @@ pub async fn ensure(
         return Ok(());
     }
     // Where c2 reads them is where they have to be.
-    let envs = processors.of_stage(Stage::C2).next().map(|entry| entry.envs.clone());
-    let envs = envs.unwrap_or_default();
+    let entry = processors.of_stage(Stage::C2).next();
+    let envs = entry.map(|entry| entry.envs.clone()).unwrap_or_default();
     let size = proof.size_name();
     let status: Status =
         ask(&program, &["params", "status", "--size", size, "--json"], &envs).await?;
     match status.state.as_str() {
         "present" => Ok(()),
+        "missing" if entry.is_some_and(|entry| proves_without(entry, worker_dir, &status)) => {
+            Ok(())
+        }
         _ if !proof.is_test_size() => Err(ParametersError {
             message: format!(
                 "the Groth16 parameters of {size} sectors are {} in {}",
@@ -90,6 +98,15 @@ pub async fn ensure(
         }),
         _ => make(&program, size, &envs, observer).await,
     }
+}
+
+/// Whether an entry's program has parameters of its own in the place of those that are missing: our c2 on
+/// a GPU takes what `sealpipe-c2 params make` has made, which has no other form.
+fn proves_without(entry: &Entry, worker_dir: &Path, status: &Status) -> bool {
+    let program = Program::of_entry(entry, worker_dir, Path::exists);
+    Ours::of(&program) == Some(Ours::C2)
+        && program::device(entry) != Some(Device::Cpu)
+        && Path::new(&status.path).with_extension("keys").exists()
 }
 
 fn command(program: &Path, args: &[&str], envs: &BTreeMap<String, String>) -> Command {
@@ -150,4 +167,33 @@ async fn make(
     }
     observer.tell(&Event::ParametersMade { size: size.to_owned() });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::test::check_processors;
+
+    #[test]
+    fn our_c2_on_a_gpu_proves_with_parameters_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keys, program) = (dir.path().join("p.keys"), dir.path().join("sealpipe-c2"));
+        let path = dir.path().join("p.params").display().to_string();
+        let status = Status { state: "missing".to_owned(), path };
+        let proves = |keys: &str| {
+            let text = format!("[[processors.c2]]\n{keys}");
+            proves_without(&check_processors(&text, &[]).entries[0], dir.path(), &status)
+        };
+        fs::write(&keys, "").unwrap();
+        assert!(!proves(""), "the reference program serves it");
+        fs::write(&program, "").unwrap();
+        assert!(proves(""));
+        assert!(proves("bin = \"/opt/sealpipe-c2\""));
+        assert!(!proves("device = \"cpu\""), "bellperson reads its own form alone");
+        assert!(!proves("bin = \"/opt/prover\""));
+        fs::remove_file(&keys).unwrap();
+        assert!(!proves(""));
+    }
 }

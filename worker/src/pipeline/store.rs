@@ -16,7 +16,7 @@ use sealpipe_protocol::{Bytes32, Stage, stage::files};
 use super::{
     layout::{Layout, room_bytes},
     record::{FORMAT, Record},
-    sector::Sector,
+    sector::{Keep, Sector},
 };
 
 /// Largest record that is read, in bytes: a sector of the largest size with the smallest pieces has
@@ -77,15 +77,12 @@ impl SectorDir {
     /// It belongs to another sector or to nobody, is in use, or cannot be written.
     pub fn open_or_create(dir: &Path, sector: Sector) -> Result<Self, StoreError> {
         let layout = Layout::new(absolute(dir)?);
-        match check_vacant(&layout)? {
-            true => Self::create(layout, sector),
-            false => {
-                let mut found = Self::open_layout(layout)?;
-                check_same(&found.layout, &found.record, &sector)?;
-                found.learn(&sector)?;
-                Ok(found)
-            }
+        if check_vacant(&layout)? {
+            check_room(&layout, &sector)?;
+            let cache = layout.cache();
+            fs::create_dir_all(&cache).map_err(|e| StoreError::io("make", &cache, &e))?;
         }
+        Self::open_layout(layout, Some(sector))
     }
 
     /// Whether [`open_or_create`](Self::open_or_create) would find the directory fit for a sector, as
@@ -115,7 +112,7 @@ impl SectorDir {
                 "`sealpipe seal --out DIR` makes one",
             ));
         }
-        Self::open_layout(layout)
+        Self::open_layout(layout, None)
     }
 
     /// Takes over the randomness that is known by now.
@@ -129,20 +126,24 @@ impl SectorDir {
         self.save()
     }
 
-    fn create(layout: Layout, sector: Sector) -> Result<Self, StoreError> {
-        check_room(&layout, &sector)?;
-        let cache = layout.cache();
-        fs::create_dir_all(&cache).map_err(|e| StoreError::io("make", &cache, &e))?;
-        let record = Record::new(sector);
+    /// Takes the lock, and only then reads what is remembered: before it, whoever has the directory
+    /// may write. A `sector` that nothing is remembered of is begun.
+    fn open_layout(layout: Layout, sector: Option<Sector>) -> Result<Self, StoreError> {
         let lock = lock(&layout)?;
-        write_record(&layout, &record)?;
-        Ok(Self { layout, record, _lock: lock })
-    }
-
-    fn open_layout(layout: Layout) -> Result<Self, StoreError> {
+        let Some(sector) = sector else {
+            let record = read_record(&layout)?;
+            return Ok(Self { layout, record, _lock: lock });
+        };
+        if !lies_there(&layout.record())? {
+            let begun = Self { layout, record: Record::new(sector), _lock: lock };
+            begun.save()?;
+            return Ok(begun);
+        }
         let record = read_record(&layout)?;
-        let lock = lock(&layout)?;
-        Ok(Self { layout, record, _lock: lock })
+        check_same(&layout, &record, &sector)?;
+        let mut found = Self { layout, record, _lock: lock };
+        found.learn(&sector)?;
+        Ok(found)
     }
 
     /// Writes the record: once this returns, it survives a loss of power.
@@ -219,12 +220,23 @@ impl SectorDir {
         Ok(Bytes32(root))
     }
 
+    /// Ends a sector whose proof holds: removes what is not to be kept.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(&mut self, keep: Keep) -> Result<(), StoreError> {
+        match self.record.results.valid == Some(true) && keep == Keep::Needed {
+            true => self.finalize(),
+            false => Ok(()),
+        }
+    }
+
     /// Removes what nobody needs any more. The record says so first, so that a crash in between
     /// leaves files behind rather than a sector that looks unfinished.
     ///
     /// # Errors
     /// What the system says.
-    pub fn finalize(&mut self) -> Result<(), StoreError> {
+    fn finalize(&mut self) -> Result<(), StoreError> {
         self.record.finalized = true;
         self.save()?;
         for path in self.layout.spare(self.record.sector.proof) {
@@ -434,6 +446,41 @@ mod tests {
         assert!(refused(&dir, 2).contains("sector number 1, not 2"));
         SectorDir::open_or_create(&dir, sector(1)).unwrap();
         SectorDir::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_once_the_directory_is_ours() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut first = SectorDir::open_or_create(temp.path(), sector(1)).unwrap();
+        // Half written, as whoever has the directory may be about to.
+        fs::write(first.layout.record(), "{").unwrap();
+        for error in
+            [SectorDir::open(temp.path()), SectorDir::open_or_create(temp.path(), sector(1))]
+        {
+            let error = error.err().unwrap();
+            assert!(error.passes && error.message.contains("works on"), "{error}");
+        }
+        first.record.results.valid = Some(true);
+        first.save().unwrap();
+        drop(first);
+        assert_eq!(SectorDir::open(temp.path()).unwrap().record.results.valid, Some(true));
+    }
+
+    #[test]
+    fn only_a_sector_whose_proof_holds_loses_its_files() {
+        let check = |valid: Option<bool>, keep: Keep, expected: bool| {
+            let temp = tempfile::tempdir().unwrap();
+            let mut dir = SectorDir::open_or_create(temp.path(), sector(1)).unwrap();
+            dir.make_work(Stage::C1).unwrap();
+            dir.record.results.valid = valid;
+            dir.finish(keep).unwrap();
+            assert_eq!(dir.record.finalized, expected, "{valid:?}");
+            assert_eq!(!dir.layout.work().exists(), expected, "{valid:?}");
+        };
+        check(Some(true), Keep::Needed, true);
+        check(Some(true), Keep::All, false);
+        check(Some(false), Keep::Needed, false);
+        check(None, Keep::Needed, false);
     }
 
     #[test]

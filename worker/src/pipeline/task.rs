@@ -228,13 +228,18 @@ impl Try<'_> {
             return Err(DriveError::Stopping);
         }
         let mut tries = owner.tries();
-        let verdict = judge(driver.patience, &mut tries, &lost);
+        let most_temporary = match driver.patience {
+            Patience::Endless => MAX_TEMPORARY_UNATTENDED,
+            Patience::UntilGivenUp => MAX_TEMPORARY,
+        };
+        let verdict = tries.next(&lost, most_temporary);
         let reason = lost.to_string();
         if let Verdict::Again { condemn: true, .. } = verdict {
             // Before its place is given back: nobody else is to get it.
             let message = format!("its task {} failed critically: {reason}", task.id);
             slot.processor().condemn(Condemned { message, hint: hint(&lost) });
         }
+        let verdict = as_told(driver.patience, verdict);
         let (sector, stage, pid) = (task.sector.to_owned(), task.job.stage(), Some(ready.pid));
         // Told before anybody else begins there.
         driver.observer.tell(&match verdict {
@@ -259,14 +264,13 @@ impl Try<'_> {
     }
 }
 
-/// Judges a loss. Somebody who waits at a terminal is told at once what a critical error says.
-fn judge(patience: Patience, tries: &mut Tries, lost: &Lost) -> Verdict {
-    match patience {
-        Patience::Endless => tries.next(lost, MAX_TEMPORARY_UNATTENDED),
-        Patience::UntilGivenUp => match tries.next(lost, MAX_TEMPORARY) {
-            Verdict::Again { condemn: true, .. } => Verdict::Stop { drop_work: false },
-            verdict => verdict,
-        },
+/// Somebody who waits at a terminal is told at once what a critical error says.
+fn as_told(patience: Patience, verdict: Verdict) -> Verdict {
+    match (patience, verdict) {
+        (Patience::UntilGivenUp, Verdict::Again { condemn: true, .. }) => {
+            Verdict::Stop { drop_work: false }
+        }
+        _ => verdict,
     }
 }
 

@@ -34,7 +34,8 @@ pub struct Report {
     pub sealed: usize,
     /// Sectors sealed a day, without the warm-up.
     pub sealed_per_day: f64,
-    /// Sectors a day that slots, limits and locks allow at most.
+    /// Sectors a day that slots, limits and locks allow at most in the long run. A short run may end
+    /// more of them than that: a part of each was done before it is counted.
     pub at_most_per_day: Option<f64>,
     /// From its first task to the end of its last, for sectors that were sealed.
     pub latency: Waits,

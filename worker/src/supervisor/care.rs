@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    ProcessorId, StartError,
+    StartError,
     child::{Child, describe_exit},
     connection::{Condemned, Connection, Dialect},
     handshake::{self, Started},
@@ -31,7 +31,6 @@ const EXIT_AFTER_EOF: Duration = Duration::from_secs(1);
 
 /// What looks after the process of an entry, as long as anybody may want it.
 pub(super) struct Care {
-    id: ProcessorId,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
     observer: Observer,
@@ -57,12 +56,11 @@ enum Ended {
 
 impl Care {
     pub fn new(
-        id: ProcessorId,
         shared: Arc<Shared>,
         commands: mpsc::UnboundedReceiver<Command>,
         observer: Observer,
     ) -> Self {
-        Self { id, shared, commands, observer }
+        Self { shared, commands, observer }
     }
 
     /// Starts the process when it is asked for, and stops it when it is asked to or nobody can ask any
@@ -87,7 +85,7 @@ impl Care {
             let spec = self.shared.spec();
             self.shared.starts_from(ProgramFiles::of(&spec.program));
             let started = tokio::select! {
-                started = handshake::start(&spec, &mut dialect, &self.observer) => started,
+                started = handshake::start(&spec, &self.shared.name, &mut dialect, &self.observer) => started,
                 // Dropping the half-started child kills it.
                 () = stop_asked(&mut self.commands) => return Next::Stop,
             };
@@ -128,8 +126,12 @@ impl Care {
         matches!(self.commands.recv().await, Some(Command::Start | Command::Revive))
     }
 
+    fn name(&self) -> String {
+        self.shared.name.to_string()
+    }
+
     fn error(&self, message: String, last_words: Vec<String>) -> StartError {
-        StartError { processor: self.id.to_string(), message, hint: None, last_words }
+        StartError { processor: self.name(), message, hint: None, last_words }
     }
 
     fn restarting(&self, error: StartError, delay: Duration, deaths_in_a_row: u32) {
@@ -139,13 +141,13 @@ impl Care {
             health.last_error = Some(Arc::new(error));
         }
         self.shared.set(State::Restarting);
-        let (processor, delay_ms) = (self.id.to_string(), millis(delay));
+        let (processor, delay_ms) = (self.name(), millis(delay));
         self.observer.tell(&Event::ProcessorRestarting { processor, delay_ms, deaths_in_a_row });
     }
 
     fn degrade(&self, error: StartError) {
         self.observer.tell(&Event::ProcessorDegraded {
-            processor: self.id.to_string(),
+            processor: self.name(),
             reason: error.message.clone(),
         });
         let error = Arc::new(error);
@@ -157,18 +159,17 @@ impl Care {
     async fn live(&mut self, started: Started) -> Ended {
         let Started { mut child, link, identity, offer } = started;
         let pid = child.pid().as_raw_nonzero().get();
-        let processor = self.id.to_string();
         self.observer.tell(&Event::ProcessorReady {
-            processor: processor.clone(),
+            processor: self.name(),
             pid,
             program: self.shared.spec().program.bin.display().to_string(),
             identity: format!("{} {}", identity.name, identity.version).trim_end().to_owned(),
             max_concurrent: offer.max_concurrent,
             device: offer.device.clone(),
-            implied: self.id.index.is_none(),
+            implied: self.shared.name.id().index.is_none(),
             placed: child.placed().clone(),
         });
-        let _watch = Watch::over(child.pid(), &self.shared.spec(), self.observer.clone());
+        let _watch = Watch::over(child.pid(), &self.shared, self.observer.clone());
         let (since, placed) = (Instant::now(), child.placed().clone());
         self.shared.set(State::Ready(Ready { link: link.clone(), offer, pid, placed }));
         // It may have been changed while the process was starting.
@@ -202,7 +203,7 @@ impl Care {
         // Whoever has inherited its stdout may hold that open for ever.
         link.abandon();
         self.observer.tell(&Event::ProcessorDied {
-            processor,
+            processor: self.name(),
             pid,
             reason: reason.clone(),
             last_words: last_words.clone(),
@@ -230,7 +231,7 @@ impl Care {
         let killed = timeout(self.shared.spec().grace, graceful).await.is_err();
         // The process may have left members of its group behind.
         child.kill().await;
-        let processor = self.id.to_string();
+        let processor = self.name();
         self.observer.tell(&Event::ProcessorStopped { processor, pid, killed });
     }
 }

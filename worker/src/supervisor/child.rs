@@ -31,6 +31,7 @@ use super::{
     guardian::{self, Group},
     placed::{Placed, control_group},
     spawn::{before_exec, enter_group},
+    spec::Name,
 };
 use crate::{config::Pinning, hardware::PLANNING_ENVS};
 
@@ -78,6 +79,7 @@ impl Child {
     /// Starts a processor. The ends of its stdin and stdout are the caller's.
     pub fn spawn(
         spec: &ProcessorSpec,
+        name: &Name,
         dialect: Dialect,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
         let mut command = Command::new(&spec.program.bin);
@@ -123,7 +125,7 @@ impl Child {
         group.iter().for_each(guardian::began);
         let placed = Placed::of(spec, control_group);
         let tail = StderrTail::default();
-        let drain = tokio::spawn(drain(stderr, tail.clone(), spec.id.to_string()));
+        let drain = tokio::spawn(drain(stderr, tail.clone(), name.clone()));
         Ok((Self { process, pid, group, placed, stderr: tail, drain }, stdin, stdout))
     }
 
@@ -196,7 +198,7 @@ fn cpu_set(cpus: &CpuList) -> CpuSet {
 }
 
 /// Reads stderr to its end, whatever it holds.
-async fn drain(stderr: ChildStderr, tail: StderrTail, processor: String) {
+async fn drain(stderr: ChildStderr, tail: StderrTail, name: Name) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
@@ -207,7 +209,7 @@ async fn drain(stderr: ChildStderr, tail: StderrTail, processor: String) {
         }
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if !text.is_empty() {
-            tracing::info!(processor, "{text}");
+            tracing::info!(processor = %name, "{text}");
             tail.push(text);
         }
     }

@@ -21,6 +21,7 @@ use super::{
     legacy,
     link::Link,
     observed,
+    spec::Name,
 };
 use crate::{
     config::{Device, Pinning},
@@ -62,11 +63,12 @@ pub struct Started {
 /// known for or turns out to speak. A process that does not answer well is killed.
 pub async fn start(
     spec: &ProcessorSpec,
+    name: &Name,
     dialect: &mut Dialect,
     observer: &Observer,
 ) -> Result<Started, StartError> {
     if *dialect == Dialect::Legacy {
-        let started = legacy::start(spec, observer).await;
+        let started = legacy::start(spec, name, observer).await;
         if started.is_err() {
             // Another program may stand there now.
             *dialect = Dialect::Protocol;
@@ -74,9 +76,9 @@ pub async fn start(
         return started;
     }
     let (mut child, stdin, stdout) =
-        Child::spawn(spec, Dialect::Protocol).map_err(|error| cannot_run(spec, &error))?;
+        Child::spawn(spec, name, Dialect::Protocol).map_err(|error| cannot_run(spec, &error))?;
     let rubbish = Arc::new(Notify::new());
-    let link = Arc::new(Link::new(spec, stdin, stdout, observer.clone(), rubbish.clone()));
+    let link = Arc::new(Link::new(spec, name, stdin, stdout, observer.clone(), rubbish.clone()));
     let word = first_word(spec);
     let failure = tokio::select! {
         // In this order: rubbish that comes together with the answer, and after it, is no reason.
@@ -102,7 +104,7 @@ pub async fn start(
     child.kill().await;
     if link.is_legacy() {
         // From the start again: what is done for it is done before the program runs.
-        let started = legacy::start(spec, observer).await;
+        let started = legacy::start(spec, name, observer).await;
         *dialect = if started.is_ok() { Dialect::Legacy } else { Dialect::Protocol };
         return started;
     }

@@ -30,6 +30,7 @@ use tokio::{
 
 use super::{
     ProcessorSpec,
+    spec::Name,
     stall::{Patience, StalledTask, Watch},
 };
 use crate::event::{Event, Observer};
@@ -62,7 +63,7 @@ pub enum Lost {
 pub type TaskReport = dyn Fn(&TaskProgress) + Send + Sync;
 
 struct Shared {
-    processor: String,
+    name: Name,
     stage: Stage,
     patience: Mutex<Patience>,
     observer: Observer,
@@ -105,7 +106,7 @@ impl Shared {
         let text = oddity.to_string();
         let count = self.oddities.fetch_add(1, Ordering::Relaxed) + 1;
         if count <= SHOWN_ODDITIES {
-            let (processor, oddity) = (self.processor.clone(), text.clone());
+            let (processor, oddity) = (self.name.to_string(), text.clone());
             self.observer.tell(&Event::ProcessorOddity { processor, oddity });
         }
         self.first_oddity.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
@@ -125,13 +126,14 @@ impl Link {
     /// Starts reading and writing. `odd` is notified of each line that is no message.
     pub fn new(
         spec: &ProcessorSpec,
+        name: &Name,
         stdin: ChildStdin,
         stdout: ChildStdout,
         observer: Observer,
         odd: Arc<Notify>,
     ) -> Self {
         let shared = Arc::new(Shared {
-            processor: spec.id.to_string(),
+            name: name.clone(),
             stage: spec.id.stage,
             patience: Mutex::new(Patience::of(spec)),
             observer,
@@ -230,7 +232,7 @@ impl Link {
                 (tasks.newly_stalled(patience, now), tasks.given_up(patience, silence, now))
             };
             for StalledTask { task, silent_ms } in stalled {
-                let (processor, stage) = (self.shared.processor.clone(), self.shared.stage);
+                let (processor, stage) = (self.shared.name.to_string(), self.shared.stage);
                 let event = Event::TaskStalled { processor, task, stage, silent_ms };
                 self.shared.observer.tell(&event);
             }
@@ -328,8 +330,7 @@ fn methods(shared: &Arc<Shared>) -> RpcModule<Arc<Shared>> {
             .register_method(LogMessage::METHOD, |params, shared, _| {
                 let log: LogMessage = read(params.as_str())?;
                 shared.heard();
-                let (processor, level, message) =
-                    (shared.processor.clone(), log.level, log.message);
+                let (processor, level, message) = (shared.name.to_string(), log.level, log.message);
                 shared.observer.tell(&Event::ProcessorLog { processor, level, message });
                 Ok::<_, TaskError>(())
             })
@@ -365,6 +366,6 @@ fn on_status(shared: &Shared, status: &ProcessorStatus) {
     };
     let reason = status.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();
     let message = format!("{:?}{reason}", status.state).to_lowercase();
-    let processor = shared.processor.clone();
+    let processor = shared.name.to_string();
     shared.observer.tell(&Event::ProcessorLog { processor, level, message });
 }

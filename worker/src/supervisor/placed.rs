@@ -17,6 +17,7 @@ use super::{
     cgroup::{self, Share},
     observed,
     process_table::{Process, processes},
+    processor::Shared,
 };
 use crate::{
     config::Pinning,
@@ -84,13 +85,14 @@ pub fn control_group(spec: &ProcessorSpec) -> std::io::Result<Option<PathBuf>> {
 pub struct Watch(Option<JoinHandle<()>>);
 
 impl Watch {
-    /// Looks after a process of `spec`, unless nobody pins it.
-    pub fn over(pid: Pid, spec: &ProcessorSpec, observer: Observer) -> Self {
+    /// Looks after a process of an entry, unless nobody pins it.
+    pub fn over(pid: Pid, entry: &Shared, observer: Observer) -> Self {
+        let spec = entry.spec();
         if spec.pinning == Pinning::Off {
             return Self(None);
         }
         let mut eye = Eye { pid, granted: spec.placement.clone(), is_told: false };
-        let processor = spec.id.to_string();
+        let name = entry.name.clone();
         Self(Some(tokio::spawn(async move {
             let mut ticks = interval(LOOK_EVERY);
             loop {
@@ -100,7 +102,7 @@ impl Watch {
                 let Ok((found, same)) = looked else { return };
                 eye = same;
                 if let Some(mismatch) = found {
-                    let (processor, pid) = (processor.clone(), pid.as_raw_nonzero().get());
+                    let (processor, pid) = (name.to_string(), pid.as_raw_nonzero().get());
                     observer.tell(&Event::ProcessorMisplaced { processor, pid, mismatch });
                 }
             }

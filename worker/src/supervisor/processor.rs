@@ -19,6 +19,7 @@ use super::{
     connection::{Condemned, Connection},
     placed::Placed,
     program_files::ProgramFiles,
+    spec::Name,
 };
 use crate::event::Observer;
 
@@ -85,6 +86,7 @@ pub(super) enum Command {
 
 /// What an entry and the task that looks after its process both know.
 pub(super) struct Shared {
+    pub name: Name,
     spec: Mutex<Arc<ProcessorSpec>>,
     health: Mutex<Health>,
     state: watch::Sender<State>,
@@ -114,7 +116,6 @@ impl Shared {
 
 /// An entry, and the task that looks after its process. The process is stopped when this is dropped.
 pub struct Processor {
-    id: ProcessorId,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
     asked: AtomicBool,
@@ -123,9 +124,9 @@ pub struct Processor {
 impl Processor {
     /// An entry whose process is started with [`start`](Self::start).
     pub fn new(spec: ProcessorSpec, observer: Observer) -> Self {
-        let id = spec.id.clone();
         let health = Health { since: Instant::now(), restarts: 0, last_error: None };
         let shared = Arc::new(Shared {
+            name: Name::new(spec.id),
             spec: Mutex::new(Arc::new(spec)),
             health: Mutex::new(health),
             state: watch::Sender::new(State::Idle),
@@ -133,14 +134,14 @@ impl Processor {
         });
         // A start and a stop are sent once; a revival by a person.
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let care = Care::new(id.clone(), shared.clone(), commands_rx, observer);
+        let care = Care::new(shared.clone(), commands_rx, observer);
         tokio::spawn(care.take());
-        Self { id, shared, commands, asked: AtomicBool::new(false) }
+        Self { shared, commands, asked: AtomicBool::new(false) }
     }
 
-    /// Which entry it is.
-    pub fn id(&self) -> &ProcessorId {
-        &self.id
+    /// Which entry it is, as the configuration is now.
+    pub fn id(&self) -> ProcessorId {
+        self.shared.name.id()
     }
 
     /// What is started.
@@ -148,11 +149,12 @@ impl Processor {
         self.shared.spec()
     }
 
-    /// Takes over a spec of the [same process](ProcessorSpec::is_same_process), at once.
+    /// Takes over a spec of the [same process](ProcessorSpec::is_same_process), at once, and its name.
     pub fn tune(&self, spec: ProcessorSpec) {
         if let State::Ready(ready) = &*self.shared.state.borrow() {
             ready.link.tune(&spec);
         }
+        self.shared.name.set(spec.id);
         *self.shared.spec.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
     }
 
@@ -218,7 +220,7 @@ impl Processor {
             Ok(State::Ready(ready)) => Ok(ready.clone()),
             Ok(State::Degraded(error)) => Err(error.clone()),
             _ => Err(Arc::new(StartError {
-                processor: self.id.to_string(),
+                processor: self.id().to_string(),
                 message: "it was stopped".to_owned(),
                 hint: None,
                 last_words: Vec::new(),

@@ -2,7 +2,13 @@
 
 //! What is started for an entry of the configuration.
 
-use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sealpipe_protocol::{
     Stage,
@@ -12,8 +18,8 @@ use sealpipe_protocol::{
 use crate::config::{
     DEFAULT_GROUP, Device, Entry, Pinning, Program,
     entry::{
-        CUDA_VISIBLE_DEVICES, DEFAULT_STABLE_WAIT, DEFAULT_STALL_REPORT_AFTER,
-        DEFAULT_STALLED_AFTER, DEFAULT_STUCK_AFTER,
+        CUDA_VISIBLE_DEVICES, DEFAULT_STALL_REPORT_AFTER, DEFAULT_STALLED_AFTER,
+        DEFAULT_STUCK_AFTER,
     },
     program,
 };
@@ -21,13 +27,24 @@ use crate::config::{
 /// How long a processor may take to stop, unless it is killed.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a processor without an entry may take to answer the handshake. Nobody can say otherwise, so
+/// it is enough for a machine on which nothing gets on.
+const IMPLIED_STABLE_WAIT: Duration = Duration::from_secs(60);
+
 /// An entry of the configuration, as it is called in output: `pc1[0]`, or `c1 (implied)`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProcessorId {
     /// The stage that it serves.
     pub stage: Stage,
     /// Its number among the stage's entries; `None` for the implied one.
     pub index: Option<usize>,
+}
+
+impl ProcessorId {
+    /// Whether both are entries of a stage, or both are what is implied for it.
+    fn is_alike(self, other: Self) -> bool {
+        self.stage == other.stage && self.index.is_some() == other.index.is_some()
+    }
 }
 
 impl fmt::Display for ProcessorId {
@@ -36,6 +53,30 @@ impl fmt::Display for ProcessorId {
             Some(index) => write!(f, "{}[{index}]", self.stage),
             None => write!(f, "{} (implied)", self.stage),
         }
+    }
+}
+
+/// What a process is called just now: another configuration may have its entry at another place.
+#[derive(Clone)]
+pub(super) struct Name(Arc<Mutex<ProcessorId>>);
+
+impl Name {
+    pub fn new(id: ProcessorId) -> Self {
+        Self(Arc::new(Mutex::new(id)))
+    }
+
+    pub fn id(&self) -> ProcessorId {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set(&self, id: ProcessorId) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id().fmt(f)
     }
 }
 
@@ -119,7 +160,7 @@ impl ProcessorSpec {
             program: Program::implied(stage, worker_dir),
             envs: BTreeMap::new(),
             inherit_envs: true,
-            stable_wait: DEFAULT_STABLE_WAIT,
+            stable_wait: IMPLIED_STABLE_WAIT,
             placement: Placement::default(),
             pinning: Pinning::default(),
             control_group: DEFAULT_GROUP.to_owned(),
@@ -136,10 +177,16 @@ impl ProcessorSpec {
         }
     }
 
+    /// Whether the other spec is the same but for its place in the file.
+    pub fn is_same_entry(&self, other: &Self) -> bool {
+        self.id.is_alike(other.id) && Self { id: other.id, ..self.clone() } == *other
+    }
+
     /// Whether a running process of this spec serves the other one as well: they differ at most in
     /// what the worker alone minds.
     pub fn is_same_process(&self, other: &Self) -> bool {
         let like_other = Self {
+            id: other.id,
             stable_wait: other.stable_wait,
             concurrent: other.concurrent,
             locks: other.locks.clone(),
@@ -151,7 +198,7 @@ impl ProcessorSpec {
             grace: other.grace,
             ..self.clone()
         };
-        like_other == *other
+        self.id.is_alike(other.id) && like_other == *other
     }
 
     /// What the worker alone minds and the other spec says otherwise, for people.
@@ -164,6 +211,7 @@ impl ProcessorSpec {
         };
         let count = |n: Option<usize>| n.map_or("no limit".to_owned(), |n| n.to_string());
         let time = |duration: Duration| humantime::format_duration(duration).to_string();
+        compare("its place", self.id.to_string(), other.id.to_string());
         compare("concurrent", count(self.concurrent), count(other.concurrent));
         compare("locks", format!("{:?}", self.locks), format!("{:?}", other.locks));
         compare("weight", self.weight.to_string(), other.weight.to_string());

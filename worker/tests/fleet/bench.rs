@@ -4,10 +4,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, Permissions},
+    fs,
     future::Future,
-    os::unix::fs::PermissionsExt,
+    io::Write,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -108,9 +109,13 @@ impl Bench {
             "#!/bin/sh\nPYTHONDONTWRITEBYTECODE=1 SDK={sdk:?} LOG={:?} exec {program:?} \"$@\"\n",
             self.dir.path()
         );
-        let path = self.path("sealpipe-reference");
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        // By another process: what another test starts while this one has the file open for writing
+        // has it open too, and then it cannot be run.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(self.path("sealpipe-reference"));
+        let mut shell = shell.stdin(Stdio::piped()).spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(shell.wait().unwrap().success());
     }
 
     /// Puts a configuration in force.

@@ -2,13 +2,17 @@
 
 //! Processes that are trusted no more, that die, and that stand still.
 
-use sealpipe_protocol::{Class, Stage};
+use sealpipe_protocol::{
+    Class, Stage, TaskId,
+    stage::{Job, echo},
+};
 use sealpipe_worker::{
-    event::Event,
+    event::{Event, Observer},
     fleet::Patience,
+    pipeline::task::{DriveError, Driver, Passing, Task, run_task},
     supervisor::{Condemned, Lost},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::join;
 
 use crate::bench::{Bench, Entry, is_alive, within};
@@ -63,6 +67,30 @@ async fn a_processor_that_is_trusted_no_more_is_stopped_and_the_others_go_on() {
     assert!(!bench.fleet.revive("echo[7]"));
     assert!(bench.fleet.revive("echo[0]"));
     bench.wait(|| bench.processor("echo[0]").state == "ready").await;
+    bench.end().await;
+}
+
+#[tokio::test]
+async fn who_waits_is_told_of_a_critical_error_at_once_and_its_processor_gets_no_other_task() {
+    let bench = Bench::new(Patience::UntilGivenUp, "", &[echo(), echo()]);
+    bench.fleet.start_configured().await.unwrap();
+    let driver = Driver::attended(bench.fleet.clone(), &Observer::new(|_| {}));
+    let run = async |id: &str, payload: Value| {
+        let params = echo::Params { payload, ticks: 0, interval_ms: 0, fail: None };
+        let id = TaskId::try_from(id.to_owned()).unwrap();
+        let task = Task { sector: "s", id, journey: None, job: Job::Echo(params) };
+        let mut owner = Passing::<Value>::new(Stage::Echo);
+        within(run_task(&driver, &task, None, &mut owner)).await.map(|answer| answer.processor)
+    };
+    match run("critical", json!({ "fail": "critical" })).await {
+        Err(DriveError::Stage { error, .. }) => assert_eq!(error.data.class, Class::Critical),
+        other => panic!("{:?}", other.err()),
+    }
+    for n in 0..5 {
+        assert_eq!(run(&format!("later-{n}"), json!({})).await.unwrap(), "echo[1]");
+    }
+    bench.wait(|| bench.processor("echo[0]").state == "degraded").await;
+    assert_eq!(bench.tasks().len(), 6);
     bench.end().await;
 }
 

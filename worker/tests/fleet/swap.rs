@@ -188,6 +188,38 @@ async fn what_only_the_worker_minds_changes_in_place() {
 }
 
 #[tokio::test]
+async fn an_entry_that_comes_in_on_top_disturbs_no_other() {
+    let bench = Bench::ready("", &[generation(1), generation(2)]).await;
+    let pids = [bench.pid("echo[0]"), bench.pid("echo[1]")];
+    let reload = bench.reload("", &[generation(9), generation(1), generation(2)]).await.unwrap();
+    assert_eq!((reload.started, reload.removed), (names(&["echo[0]"]), names(&[])));
+    assert!(reload.draining.is_empty(), "{:?}", reload.draining);
+    let moved: Vec<_> = reload.changed.iter().map(|c| (&*c.processor, &*c.what[0])).collect();
+    let expected =
+        [("echo[1]", "its place echo[0] → echo[1]"), ("echo[2]", "its place echo[1] → echo[2]")];
+    assert_eq!(moved, expected);
+    assert_eq!(pids, [bench.pid("echo[1]"), bench.pid("echo[2]")]);
+    // What is told of it later is told of its new name.
+    let slots = [(); 3].map(|()| bench.slot(Stage::Echo, None));
+    let slots = futures_join(slots.into()).await;
+    let second = slots.iter().find(|slot| slot.processor().id().index == Some(1)).unwrap();
+    bench.run_at(second, "dies", json!({ "fail": "die" })).await.unwrap_err();
+    let died = |event: &Event| match event {
+        Event::ProcessorDied { processor, pid, .. } => Some((processor.clone(), *pid)),
+        _ => None,
+    };
+    bench.wait(|| bench.events().iter().any(|event| died(event).is_some())).await;
+    let died: Vec<_> = bench.events().iter().filter_map(died).collect();
+    assert_eq!(died, [("echo[1]".to_owned(), pids[0])]);
+    drop(slots);
+    // And one that goes: the last one is where it was at first.
+    let reload = bench.reload("", &[generation(9), generation(2)]).await.unwrap();
+    assert_eq!(reload.removed, ["echo[1]"]);
+    assert_eq!(bench.pid("echo[1]"), pids[1]);
+    bench.end().await;
+}
+
+#[tokio::test]
 async fn an_entry_that_is_gone_finishes_its_tasks() {
     let bench = Bench::ready("", &[echo(), generation(1)]).await;
     let old = bench.pid("echo[1]");

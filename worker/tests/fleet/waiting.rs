@@ -8,6 +8,7 @@ use sealpipe_protocol::{Stage, method::ShutdownMode};
 use sealpipe_worker::{
     fleet::{Journey, Reason},
     scheduler::Need,
+    simulate::Random,
 };
 use serde_json::json;
 use tokio::{join, task::JoinSet, time::sleep};
@@ -27,23 +28,16 @@ fn texts(bench: &Bench, journey: &Journey) -> Vec<String> {
     bench.fleet.explain(journey).iter().map(ToString::to_string).collect()
 }
 
-/// A linear congruential generator (Knuth, MMIX).
-fn next(random: &mut u64) -> u64 {
-    *random =
-        random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *random >> 33
-}
-
 #[tokio::test]
 async fn waits_that_are_given_up_take_nothing_with_them() {
     let bench = Bench::ready(GPU, &shared()).await;
-    let mut random = 1;
+    let mut random = Random::new(1, &[]);
     let mut waits = JoinSet::new();
     let mut handles = Vec::new();
     for _ in 0..ABANDONED {
         let fleet = bench.fleet.clone();
-        let stage = [Stage::Echo, Stage::Verify][next(&mut random) as usize % 2];
-        let hold = Duration::from_micros(next(&mut random) % 500);
+        let stage = [Stage::Echo, Stage::Verify][random.below(2)];
+        let hold = Duration::from_micros(random.below(500) as u64);
         handles.push(waits.spawn(async move {
             let journey = fleet.begin_sector("s", None);
             let _slot = fleet.slot(stage, Some(&journey), None).await.unwrap();
@@ -52,9 +46,9 @@ async fn waits_that_are_given_up_take_nothing_with_them() {
     }
     let mut n_given_up = 0;
     while !handles.is_empty() {
-        let index = next(&mut random) as usize % handles.len();
+        let index = random.below(handles.len());
         handles.swap_remove(index).abort();
-        sleep(Duration::from_micros(next(&mut random) % 300)).await;
+        sleep(Duration::from_micros(random.below(300) as u64)).await;
         while let Some(joined) = waits.try_join_next() {
             n_given_up += usize::from(joined.is_err());
         }

@@ -24,7 +24,7 @@ use sealpipe_reference::stage::groth16;
 use serde_json::{Value, json};
 
 use self::{sectors::Sector, worker::Processor};
-use crate::gpu;
+use crate::{gpu, params::kept};
 
 /// The largest sums that are measured, in the first and the second group, as powers of two.
 const MSM_SIZES: (u32, u32) = (24, 22);
@@ -35,16 +35,23 @@ pub struct Arguments {
     /// How many different sectors
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     count: u64,
-    /// Their size: 2KiB, 8MiB or 512MiB. Test parameters are made where there are none
+    /// Their size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB. For the first three test parameters are made where there
+    /// are none
     #[arg(long, default_value = "2KiB")]
     size: SealProof,
+    /// Open sectors that do not exist, in place of sealing them: the way to measure 32GiB
+    #[arg(long)]
+    sparse: bool,
     /// Measure the kernels too
     #[arg(long)]
     kernels: bool,
     /// Measure the prover on a circuit of so many rows, as a power of two, that means nothing, instead of
-    /// sectors: once with 98 of 100 variables being bits, once with none
+    /// sectors; 98 of 100 variables are bits. 27 has the size of a partition of 32GiB
     #[arg(long, value_name = "LG", value_parser = clap::value_parser!(u32).range(10..=27))]
     synthetic: Option<u32>,
+    /// With `--synthetic`: no variable is a bit
+    #[arg(long, requires = "synthetic")]
+    dense: bool,
 }
 
 /// Measures and prints a JSON object a line.
@@ -63,9 +70,10 @@ fn tell(value: &Value) {
 }
 
 fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
-    if !arguments.size.is_test_size() {
-        let text = format!("sectors of {} are not made here", arguments.size.size_name());
-        return Err(TaskError::new(Code::InvalidParams, text).hint("measure 2KiB or 8MiB"));
+    if !arguments.size.is_test_size() && !arguments.sparse {
+        let text = format!("sectors of {} are not sealed here", arguments.size.size_name());
+        return Err(TaskError::new(Code::InvalidParams, text)
+            .hint("measure 2KiB or 8MiB, or sectors that do not exist: --sparse"));
     }
     if arguments.kernels {
         let devices = device::all()?;
@@ -75,15 +83,18 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
     }
     if let Some(lg) = arguments.synthetic {
         let devices = device::all()?;
-        let measure = |dense| synthetic::measure(&devices[0], lg, dense, &tell);
-        return measure(false).and_then(|()| measure(true));
+        return synthetic::measure(&devices[0], lg, arguments.dense, &tell);
     }
-    make_parameters(arguments.size)?;
-    let dir = sectors::directory("sectors")?;
+    if arguments.size.is_test_size() && !kept::is_ready(arguments.size) {
+        make_parameters(arguments.size)?;
+    }
+    let dir = sectors::directory()?;
     let began = Instant::now();
-    let sectors = (0..arguments.count).map(|i| Sector::make(dir.path(), arguments.size, i));
+    let make = if arguments.sparse { Sector::sparse } else { Sector::make };
+    let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
     let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
-    tell(&json!({ "bench": "sectors through c1", "count": sectors.len(), "ms": ms(began) }));
+    let made = if arguments.sparse { "sparse sectors" } else { "sectors through c1" };
+    tell(&json!({ "bench": made, "count": sectors.len(), "ms": ms(began) }));
     let began = Instant::now();
     let mut processor = Processor::start(device)?;
     tell(&json!({ "bench": "start", "ms": ms(began), "processor": processor.offer }));

@@ -21,7 +21,11 @@ use sealpipe_protocol::{
         tree_d, verify,
     },
 };
-use sealpipe_reference::{report::Reporter, stage};
+use sealpipe_reference::{
+    report::Reporter,
+    sparse::{self, Opened},
+    stage,
+};
 use sha2::{Digest, Sha256};
 
 /// A sector whose challenges are opened.
@@ -36,13 +40,12 @@ pub struct Sector {
     c1: FileRef,
 }
 
-/// A directory for what is measured; gone when it is dropped.
+/// Where sectors are made; gone when it is dropped.
 ///
 /// # Errors
 /// What the disk says.
-pub fn directory(what: &str) -> Result<Scratch, TaskError> {
-    let name = format!("sealpipe-c2-bench-{what}-{}", std::process::id());
-    Scratch::create(std::env::temp_dir().join(name))
+pub fn directory() -> Result<Scratch, TaskError> {
+    Scratch::create(std::env::temp_dir().join(format!("sealpipe-c2-bench-{}", std::process::id())))
 }
 
 /// Bytes that follow from a name and a number.
@@ -127,6 +130,19 @@ impl Sector {
         )?;
         let comm_r = encoded.comm_r;
         Ok(Self { number, proof, ticket, seed, comm_d, comm_r, c1: opened.file })
+    }
+
+    /// Opens sector `number` without there being one.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn sparse(dir: &Path, proof: SealProof, number: u64) -> Result<Self, TaskError> {
+        let Opened { c1, comm_d, comm_r, ticket, seed } =
+            sparse::open(proof, prover_id(), number, number)?;
+        let path = dir.join(format!("{number}.json"));
+        fs::write(&path, &c1).map_err(|error| failure::output("a sector", &path, &error))?;
+        let (size, sha256) = (c1.len() as u64, Bytes32(Sha256::digest(&c1).into()));
+        Ok(Self { number, proof, ticket, seed, comm_d, comm_r, c1: FileRef { path, size, sha256 } })
     }
 
     /// A piece of the whole sector's size.

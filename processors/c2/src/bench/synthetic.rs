@@ -3,16 +3,16 @@
 //! The prover on a circuit of any size that means nothing: random rows, random values, and few different
 //! points. All of it takes as long as it would if it meant something.
 
-use std::{path::Path, time::Instant};
+use std::{io, time::Instant};
 
 use blstrs::{G1Projective, G2Projective, Scalar};
 use ff::Field as _;
 use group::{Curve as _, Group as _};
 use sealpipe_gpu::device::Device;
-use sealpipe_protocol::{Code, TaskError, durable};
+use sealpipe_protocol::TaskError;
 use serde_json::{Value, json};
 
-use super::{ms, sectors::directory};
+use super::ms;
 use crate::{
     assignment::{Assignment, Variables},
     circuit::{Circuit, Densities, Matrix},
@@ -22,7 +22,7 @@ use crate::{
     },
     params::{
         Params, Section,
-        file::{Header, Out},
+        file::{Content, Header},
         queries::Queries,
     },
     watch::Watch,
@@ -46,7 +46,7 @@ const RUNS: usize = 5;
 /// Measures a prover of 2^`lg` rows, its variables nearly all bits or none.
 ///
 /// # Errors
-/// What the disk and the device say.
+/// What the device says.
 pub fn measure(
     device: &Device,
     lg: u32,
@@ -56,10 +56,8 @@ pub fn measure(
     let mut random = Random(u64::from(lg));
     let circuit = circuit(lg, dense, &mut random);
     let assignment = assignment(&circuit.variables, &mut random);
-    let dir = directory("synthetic")?;
-    let params = params(&dir.path().join("synthetic.keys"), &circuit)?;
     let watch = Watch::nobody();
-    let mut prover = gpu::prover::load(device, &circuit, params, &watch)?;
+    let mut prover = gpu::prover::load(device, &circuit, params(&circuit), &watch)?;
     let mut all = Vec::new();
     for run in 0..=RUNS {
         let began = Instant::now();
@@ -130,9 +128,46 @@ fn assignment(variables: &Variables, random: &mut Random) -> Assignment {
     Assignment { values, bits }
 }
 
-/// Multiples of the generators, over and over, in the form of converted parameters.
-fn params(path: &Path, circuit: &Circuit) -> Result<Params, TaskError> {
-    let Queries { l, a, b } = Queries::of(&circuit.variables, &circuit.densities);
+/// Multiples of the generators, over and over.
+struct Repeated {
+    g1: Vec<u8>,
+    g2: Vec<u8>,
+    queries: Queries,
+}
+
+impl Content for Repeated {
+    fn read(&self, section: Section, at: usize, to: &mut [u8]) -> io::Result<()> {
+        let Queries { a, b, .. } = &self.queries;
+        let numbers = match section {
+            Section::AValueColumns => &a.values.numbers,
+            Section::ABitNumbers => &a.bits.numbers,
+            Section::BValueColumns => &b.values.numbers,
+            Section::BBitNumbers => &b.bits.numbers,
+            _ => {
+                let is_g2 = section.element_bytes() == G2::POINT_BYTES;
+                let table = if is_g2 { &self.g2 } else { &self.g1 };
+                let mut at = at;
+                let mut to = to;
+                while !to.is_empty() {
+                    let from = &table[at % table.len()..];
+                    let n = from.len().min(to.len());
+                    to[..n].copy_from_slice(&from[..n]);
+                    to = &mut to[n..];
+                    at += n;
+                }
+                return Ok(());
+            }
+        };
+        let bytes = numbers[at / 4..].iter().flat_map(|number| number.to_le_bytes());
+        to.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        Ok(())
+    }
+}
+
+/// Parameters of a circuit, as if they had been converted.
+fn params(circuit: &Circuit) -> Params {
+    let queries = Queries::of(&circuit.variables, &circuit.densities);
+    let Queries { l, a, b } = &queries;
     let count = |section| match section {
         Section::Key => 0,
         Section::H => circuit.n_constraints(),
@@ -144,43 +179,12 @@ fn params(path: &Path, circuit: &Circuit) -> Result<Params, TaskError> {
         Section::B1Bits | Section::B2Bits | Section::BBitNumbers => b.bits.numbers.len(),
     };
     let counts = Section::ALL.map(|section| count(section) as u64);
-    let header =
-        Header { order: gpu::ORDER.id, circuit: circuit.digest, source: [0; 16], counts };
+    let header = Header { order: gpu::ORDER.id, circuit: circuit.digest, source: [0; 16], counts };
     let (mut g1, mut g2) = (Vec::new(), Vec::new());
     for i in 1..=N_POINTS {
         let scalar = Scalar::from(i * i);
         G1::write(&(G1Projective::generator() * scalar).to_affine(), &mut g1);
         G2::write(&(G2Projective::generator() * scalar).to_affine(), &mut g2);
     }
-    durable::write_file(path, |file| {
-        let mut out = Out::begin(file, path, &header)?;
-        Section::ALL.iter().try_for_each(|section| {
-            out.section()?;
-            let numbers = match section {
-                Section::AValueColumns => &a.values.numbers,
-                Section::ABitNumbers => &a.bits.numbers,
-                Section::BValueColumns => &b.values.numbers,
-                Section::BBitNumbers => &b.bits.numbers,
-                _ => {
-                    let is_g2 = section.element_bytes() == G2::POINT_BYTES;
-                    let table = if is_g2 { &g2 } else { &g1 };
-                    let mut left = count(*section) * section.element_bytes();
-                    while left > 0 {
-                        let n = left.min(table.len());
-                        out.write(&table[..n])?;
-                        left -= n;
-                    }
-                    return Ok(());
-                }
-            };
-            numbers.chunks(1 << 16).try_for_each(|part| {
-                let bytes: Vec<u8> = part.iter().flat_map(|number| number.to_le_bytes()).collect();
-                out.write(&bytes)
-            })
-        })
-    })?;
-    let opened = Params::open(path);
-    opened.ok().flatten().ok_or_else(|| {
-        TaskError::new(Code::InternalError, "the file is not what was written")
-    })
+    Params::with(header, Repeated { g1, g2, queries })
 }

@@ -9,6 +9,12 @@ use sealpipe_gpu::image::Images;
 
 /// Made by `make kernels`, checked against their sources by a test.
 pub const IMAGES: Images = Images {
-    cubins: &[(90, include_bytes!("../../kernels/c2.sm_90.cubin"))],
+    cubins: &[
+        (75, include_bytes!("../../kernels/c2.sm_75.cubin")),
+        (80, include_bytes!("../../kernels/c2.sm_80.cubin")),
+        (86, include_bytes!("../../kernels/c2.sm_86.cubin")),
+        (89, include_bytes!("../../kernels/c2.sm_89.cubin")),
+        (90, include_bytes!("../../kernels/c2.sm_90.cubin")),
+    ],
     ptx: (90, include_bytes!("../../kernels/c2.compute_90.ptx")),
 };

@@ -3,11 +3,12 @@
 //! c2 on a GPU.
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
-//! transforms, [`rows`] the matrices, [`quotient`] the polynomial h, [`msm`] sums of multiples, [`prover`] all
-//! of it together, [`bench`] measures.
+//! transforms, [`quotient`] the polynomial h, [`rows`] the matrices, [`msm`] sums of multiples,
+//! [`fixed_base`] multiples of one point, [`prover`] all of it together, [`bench`] measures.
 
 pub mod bench;
 pub mod element;
+pub mod fixed_base;
 pub mod kernels;
 pub mod lane;
 pub mod msm;

@@ -13,7 +13,7 @@
 
 pub mod bench;
 
-mod kernels;
+pub(super) mod kernels;
 mod plan;
 
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub const SCALAR_BYTES: usize = 32;
 const RESULT_BYTES: usize = 8 << 20;
 
 /// Blocks of `msm_add_g1` and `msm_add_g2` that a multiprocessor holds: their launch bounds.
-const BLOCKS_PER_PROCESSOR: [u32; 2] = [4, 2];
+pub(super) const BLOCKS_PER_PROCESSOR: [u32; 2] = [4, 2];
 
 /// `ROWS_AND_COLUMNS`, `BITS` and `RUNS` of `msm_lists.cuh`.
 const ROWS_AND_COLUMNS: u64 = 0;
@@ -194,8 +194,9 @@ impl Msm {
         let arguments = [offsets, pass.used(0)?, counts, buckets.n.into()];
         self.kernels.place(&mut self.stream, buckets.n, arguments)?;
         let list = pass.words(buckets.lists[0], buckets.n_entries)?;
-        let arguments = [list, keys, ranks, offsets, n.into(), count];
-        self.kernels.scatter(&mut self.stream, n_digits, arguments)?;
+        let lg_parts = u64::from(windows.lg_parts(n));
+        let arguments = [list, keys, ranks, offsets, n.into(), count, width, lg_parts.into()];
+        self.kernels.scatter(&mut self.stream, n_digits << lg_parts, arguments)?;
         self.reduce(&mut pass, &buckets, (n, n_digits))?;
         let shape = [windows.lg_rows(), windows.lg_columns()].map(u64::from);
         let n_full = n_digits.min(buckets.n);
@@ -264,7 +265,7 @@ impl Msm {
         let [even, odd] = lists;
         let lists = [even?, odd?];
         let (kernels, most_blocks) = self.of::<C>();
-        let most_blocks = std::env::var("MSM_BLOCKS").ok().map_or(most_blocks, |b| b.parse().unwrap()) * self.n_processors;
+        let most_blocks = most_blocks * self.n_processors;
         for level in 0..u64::from(lg_ceil(longest)) {
             if pass.level >= MAX_LEVELS {
                 return Err(GpuError::new(Kind::Defect, "too many levels"));
@@ -272,8 +273,7 @@ impl Msm {
             let (from, to) = (lists[level as usize % 2], lists[(level as usize + 1) % 2]);
             let pairs = pass.range(layout.pairs, 8)?;
             let (n_groups, at) = (stage.n.into(), pass.level.into());
-            let arguments =
-                [pairs, to, from, totals, counts, offsets, n_groups, at, began.into()];
+            let arguments = [pairs, to, from, totals, counts, offsets, n_groups, at, began.into()];
             self.kernels.pair(&mut self.stream, stage.n, arguments)?;
             // A group of more than 2^level entries has at most one pair for each 2^level of them.
             let most_pairs = (n >> level).min(n / 2).max(1);

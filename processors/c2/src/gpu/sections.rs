@@ -36,12 +36,8 @@ const POINTS: [Section; 9] = [
 ];
 
 /// Lists of columns and of bits, which are on the device always.
-const NUMBERS: [Section; 4] = [
-    Section::AValueColumns,
-    Section::ABitNumbers,
-    Section::BValueColumns,
-    Section::BBitNumbers,
-];
+const NUMBERS: [Section; 4] =
+    [Section::AValueColumns, Section::ABitNumbers, Section::BValueColumns, Section::BBitNumbers];
 
 /// The points and numbers of the parameters.
 pub struct Sections {

@@ -19,7 +19,9 @@ use super::{
     points::{Point, Sums},
     queries::Queries,
 };
-use crate::{circuit::Circuit, gpu::points::Curve as _,
+use crate::{
+    circuit::Circuit,
+    gpu::points::Curve as _,
     watch::{Phase, Watch},
 };
 
@@ -86,7 +88,11 @@ pub fn convert(
 }
 
 /// Refuses the parameters of another circuit.
-fn check_counts(source: &Source<'_>, circuit: &Circuit, queries: &Queries) -> Result<(), TaskError> {
+fn check_counts(
+    source: &Source<'_>,
+    circuit: &Circuit,
+    queries: &Queries,
+) -> Result<(), TaskError> {
     let Layout { ic, h, l, a, b_g1, .. } = source.layout;
     let domain = (circuit.n_constraints() as u64).next_power_of_two();
     let expected = [
@@ -111,20 +117,8 @@ fn corrupt(path: &Path, why: &str) -> TaskError {
 }
 
 fn header(source: &Source<'_>, circuit: &Circuit, order: Order, queries: &Queries) -> Header {
-    let Queries { l, a, b } = queries;
-    let domain = u64::from(source.layout.h) + 1;
-    let count = |section| match section {
-        Section::Key => source.layout.verifying_key_n_bytes(),
-        Section::H => domain,
-        Section::LValues => l.values.sources.len() as u64,
-        Section::LBits => l.bits.sources.len() as u64,
-        Section::AValues | Section::AValueColumns => a.values.sources.len() as u64,
-        Section::ABits | Section::ABitNumbers => a.bits.sources.len() as u64,
-        Section::B1Values | Section::B2Values | Section::BValueColumns => {
-            b.values.sources.len() as u64
-        }
-        Section::B1Bits | Section::B2Bits | Section::BBitNumbers => b.bits.sources.len() as u64,
-    };
+    let (key, domain) = (source.layout.verifying_key_n_bytes(), u64::from(source.layout.h) + 1);
+    let count = |section| queries.count(section, key, domain);
     let counts = Section::ALL.map(count);
     Header { order: order.id, circuit: circuit.digest, source: source.digest, counts }
 }
@@ -218,7 +212,8 @@ impl Conversion<'_> {
         let mut to = Vec::with_capacity(sources.len() * P::Group::POINT_BYTES);
         let mut read = Vec::new();
         let mut points = Vec::with_capacity(sources.len());
-        for run in sources.chunk_by(|this, next| this.checked_add(1) == Some(*next) && *next != NONE)
+        for run in
+            sources.chunk_by(|this, next| this.checked_add(1) == Some(*next) && *next != NONE)
         {
             if run[0] == NONE {
                 to.resize(to.len() + P::Group::POINT_BYTES, 0);

@@ -15,11 +15,15 @@ use std::{
     io::{self, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
     path::Path,
+    sync::Arc,
 };
 
 use sealpipe_protocol::{Code, TaskError, failure};
 
 const MAGIC: [u8; 16] = *b"sealpipe-c2-keys";
+
+/// The source of parameters that a test set-up made, without a file of bellperson's: no digest that a file has.
+pub const TEST_SOURCE: [u8; 16] = *b"made for tests..";
 
 /// Changes with the format.
 const VERSION: u32 = 1;
@@ -212,12 +216,38 @@ impl<'f> Out<'f> {
     }
 }
 
-/// Converted parameters, open.
-#[derive(Debug)]
-pub struct Params {
+/// Where the bytes of sections come from.
+pub trait Content: Send + Sync {
+    /// Reads bytes of a section from the one at `at` on; all of them are inside.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn read(&self, section: Section, at: usize, to: &mut [u8]) -> io::Result<()>;
+}
+
+/// Those of a file.
+struct Stored {
     file: File,
-    header: Header,
     offsets: [u64; 14],
+}
+
+impl Content for Stored {
+    fn read(&self, section: Section, at: usize, to: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(to, self.offsets[section as usize] + at as u64)
+    }
+}
+
+/// Converted parameters, open; a copy reads the same.
+#[derive(Clone)]
+pub struct Params {
+    header: Header,
+    content: Arc<dyn Content>,
+}
+
+impl std::fmt::Debug for Params {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Params").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl Params {
@@ -235,10 +265,16 @@ impl Params {
         file.read_exact_at(&mut bytes, 0)?;
         let Some(header) = Header::parse(&bytes) else { return Ok(None) };
         let (offsets, end) = header.offsets();
-        Ok((end == n_bytes).then_some(Self { file, header, offsets }))
+        let stored = || Self::with(header, Stored { file, offsets });
+        Ok((end == n_bytes).then(stored))
     }
 
-    /// What the file says of itself.
+    /// Parameters from elsewhere.
+    pub fn with(header: Header, content: impl Content + 'static) -> Self {
+        Self { header, content: Arc::new(content) }
+    }
+
+    /// What they say of themselves.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -259,22 +295,11 @@ impl Params {
     /// What the disk says, and the end of the section as the end of the file.
     pub fn read_bytes(&self, section: Section, at: usize, to: &mut [u8]) -> Result<(), TaskError> {
         let read = match at + to.len() <= self.len(section) * section.element_bytes() {
-            true => self.file.read_exact_at(to, self.offsets[section as usize] + at as u64),
+            true => self.content.read(section, at, to),
             false => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
         };
         read.map_err(|error| {
             TaskError::io(Code::InputUnavailable, "the converted parameters", &error)
         })
-    }
-
-    /// The same file once more, for another reader.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn again(&self) -> Result<Self, TaskError> {
-        let file = self.file.try_clone().map_err(|error| {
-            TaskError::io(Code::InternalError, "the converted parameters", &error)
-        })?;
-        Ok(Self { file, header: self.header.clone(), offsets: self.offsets })
     }
 }

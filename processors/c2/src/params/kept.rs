@@ -23,7 +23,7 @@ use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
 use super::{
     convert::{self, Order, Source},
-    file::Params,
+    file::{Params, TEST_SOURCE},
 };
 use crate::{
     circuit::Circuit,
@@ -47,8 +47,11 @@ pub fn ensure(
     order: Order,
     watch: &Watch<'_>,
 ) -> Result<(Params, bool), TaskError> {
-    let network = groth16::check_parameters(proof)?;
     let set = groth16::parameters(proof)?;
+    if let Some(params) = Kept::of(&set, false).made_for_tests(circuit, order)? {
+        return Ok((params, false));
+    }
+    let network = groth16::check_parameters(proof)?;
     let params = Kept::of(&set, network).ensure(circuit, order, watch)?;
     Ok((params, network))
 }
@@ -57,7 +60,8 @@ pub fn ensure(
 pub fn is_ready(proof: SealProof) -> bool {
     let Ok(set) = groth16::parameters(proof) else { return false };
     let kept = Kept::of(&set, false);
-    kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps))
+    let is_current = kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps));
+    is_current || (!kept.source.exists() && kept.converted.exists())
 }
 
 /// A directory for what is made of the parameters, instead of theirs: where that cannot be written.
@@ -117,9 +121,8 @@ impl Kept {
         let digest = self.check_digest(watch)?;
         let is_current = |params: &Params| params.header().source == digest;
         if self.open(circuit, order)?.filter(is_current).is_none() {
-            let layout = Layout::read(&self.source).map_err(|error| {
-                TaskError::new(Code::ParametersMissing, error.to_string())
-            })?;
+            let layout = Layout::read(&self.source)
+                .map_err(|error| TaskError::new(Code::ParametersMissing, error.to_string()))?;
             let is_network = self.digest.is_some();
             let source = Source { path: &self.source, digest, is_network, layout };
             convert::convert(&source, &self.converted, circuit, order, watch)?;
@@ -133,6 +136,23 @@ impl Kept {
             let text = format!("{} is not what was just written", self.converted.display());
             TaskError::new(Code::InternalError, text)
         })
+    }
+
+    /// The converted file of a test set-up, which has no source.
+    fn made_for_tests(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
+        let has_source = self
+            .source
+            .try_exists()
+            .map_err(|error| failure::input("the parameters", &self.source, &error))?;
+        if has_source {
+            return Ok(None);
+        }
+        Ok(self.open(circuit, order)?.filter(|params| params.header().source == TEST_SOURCE))
+    }
+
+    /// Where the converted file is.
+    pub fn converted(&self) -> &Path {
+        &self.converted
     }
 
     /// The converted file, if it and its source are as they were when they were checked.

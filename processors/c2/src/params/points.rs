@@ -42,7 +42,8 @@ impl Point for G1Affine {
     type Group = G1;
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let point = Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
+        let point =
+            Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
         (!bool::from(point.is_identity())).then_some(point)
     }
 
@@ -55,7 +56,8 @@ impl Point for G2Affine {
     type Group = G2;
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let point = Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
+        let point =
+            Option::<Self>::from(Self::from_uncompressed_unchecked(bytes.try_into().ok()?))?;
         (!bool::from(point.is_identity())).then_some(point)
     }
 

@@ -2,6 +2,7 @@
 
 //! Which point of bellperson's file belongs to which column. Pure.
 
+use super::file::Section;
 use crate::{assignment::Variables, circuit::Densities};
 
 /// Some columns of one kind, and where their points are in a section of bellperson's file.
@@ -71,6 +72,25 @@ impl Queries {
     }
 }
 
+impl Queries {
+    /// Elements of a section of the converted file, with a key of so many bytes and so many coefficients of
+    /// the quotient.
+    pub(super) fn count(&self, section: Section, key: u64, domain: u64) -> u64 {
+        let Self { l, a, b } = self;
+        let points = match section {
+            Section::Key => return key,
+            Section::H => return domain,
+            Section::LValues => &l.values,
+            Section::LBits => &l.bits,
+            Section::AValues | Section::AValueColumns => &a.values,
+            Section::ABits | Section::ABitNumbers => &a.bits,
+            Section::B1Values | Section::B2Values | Section::BValueColumns => &b.values,
+            Section::B1Bits | Section::B2Bits | Section::BBitNumbers => &b.bits,
+        };
+        points.sources.len() as u64
+    }
+}
+
 impl Query {
     fn part(&mut self, variables: &Variables, column: u32, source: u32) {
         match column.checked_sub(variables.n_values()) {
@@ -106,7 +126,8 @@ mod tests {
     fn points_are_found_by_counting_those_before_them() {
         // Inputs 0 and 1; auxiliary variables 0 to 4, of which 1 and 3 are full-size.
         let variables = Variables { n_inputs: 2, n_aux: 5, full: vec![1, 3] };
-        let densities = Densities { a_aux: vec![0b11011], b_inputs: vec![0b01], b_aux: vec![0b11000] };
+        let densities =
+            Densities { a_aux: vec![0b11011], b_inputs: vec![0b01], b_aux: vec![0b11000] };
         let Queries { l, a, b } = Queries::of(&variables, &densities);
         assert_eq!(l.values, part(&[2, 3], &[1, 3]));
         assert_eq!(l.bits, part(&[0, 1, 2], &[0, 2, 4]));

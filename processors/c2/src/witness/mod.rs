@@ -19,7 +19,6 @@ mod sha256;
 pub mod vanilla;
 mod word;
 
-use blstrs::Scalar;
 use sealpipe_protocol::TaskError;
 
 use crate::{
@@ -56,15 +55,4 @@ pub fn generate(
     proofs: &[Proof],
 ) -> Result<Assignment, TaskError> {
     sector::generate(shape, variables, public, proofs)
-}
-
-/// Poseidon of 2, 4, 8 or 11 elements, as trees and columns have it.
-///
-/// # Panics
-/// For another number of elements.
-pub(crate) fn hash_elements(elements: &[Scalar]) -> Scalar {
-    let Some(poseidon) = poseidon::Poseidon::of(elements.len()) else {
-        panic!("{} elements, not 2, 4, 8 or 11", elements.len())
-    };
-    poseidon.write(&mut bits::Writer::default(), elements)
 }

@@ -24,8 +24,10 @@ struct alignas(16) uint4 {
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
-static void barrier();
-static inline void __syncthreads() { barrier(); }
+enum State { RUNNING, AT_WARP_BARRIER, AT_BARRIER, DONE };
+static void wait(State at);
+static inline void __syncthreads() { wait(AT_BARRIER); }
+static inline void __syncwarp() { wait(AT_WARP_BARRIER); }
 
 static inline uint32_t atomicAdd(uint32_t *counter, uint32_t more) {
     uint32_t before = *counter;

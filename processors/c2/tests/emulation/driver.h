@@ -47,15 +47,16 @@ struct Fiber {
     void *at = nullptr;
     std::vector<char> stack = std::vector<char>(STACK);
     uint32_t thread = 0;
-    bool is_done = false;
+    State state = DONE;
 };
 static void *main_fiber;
 static Fiber *running;
 static const Launch *launched;
 static void **launched_arguments;
 
-static void barrier() {
+static void wait(State at) {
     Fiber *own = running;
+    own->state = at;
     change_fibers(&own->at, main_fiber);
     threadIdx.x = own->thread;
 }
@@ -63,7 +64,7 @@ static void barrier() {
 static void run_thread() {
     threadIdx.x = running->thread;
     (*launched)(launched_arguments);
-    running->is_done = true;
+    running->state = DONE;
     change_fibers(&running->at, main_fiber);
     std::abort();
 }
@@ -72,22 +73,27 @@ static void run_block(std::vector<Fiber> &fibers, uint32_t n_threads) {
     if (fibers.size() < n_threads) fibers.resize(n_threads);
     for (uint32_t t = 0; t < n_threads; t++) {
         Fiber &fiber = fibers[t];
-        fiber.thread = t, fiber.is_done = false;
+        fiber.thread = t, fiber.state = RUNNING;
         // Aligned as after a call; where to begin, under six registers.
         auto top = (void **)((uintptr_t)(fiber.stack.data() + Fiber::STACK) & ~(uintptr_t)63);
         *--top = nullptr;
         *--top = (void *)run_thread;
         fiber.at = top - 6;
     }
-    for (bool any = true; any;) {
-        any = false;
+    auto release = [&](State from) {
+        bool any = false;
+        for (uint32_t t = 0; t < n_threads; t++)
+            if (fibers[t].state == from) fibers[t].state = RUNNING, any = true;
+        return any;
+    };
+    // Warps first: a block's barrier opens when all are there.
+    do {
         for (uint32_t t = 0; t < n_threads; t++) {
-            if (fibers[t].is_done) continue;
+            if (fibers[t].state != RUNNING) continue;
             running = &fibers[t];
             change_fibers(&main_fiber, running->at);
-            any |= !running->is_done;
         }
-    }
+    } while (release(AT_WARP_BARRIER) || release(AT_BARRIER));
 }
 
 extern "C" {

@@ -19,8 +19,7 @@ impl Program {
     /// Compiles `tests/host/<name>.cpp`.
     pub fn compile(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/host/{name}.cpp"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/host/{name}.cpp"));
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
         let compiled = Command::new(&compiler)
             .args(["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unknown-pragmas", "-o"])
@@ -33,7 +32,11 @@ impl Program {
 
     /// Has the host program answer all questions, in order.
     pub fn ask(&self, questions: &[(&str, Words)]) -> Vec<Words> {
-        let mut child = Command::new(self.0.path().join("host")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new(self.0.path().join("host"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = child.stdin.take().unwrap();
         let text: String = questions
             .iter()

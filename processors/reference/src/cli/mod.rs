@@ -3,6 +3,7 @@
 //! The command line.
 
 mod params;
+mod sparse;
 
 use std::{
     io::{self, IsTerminal},
@@ -22,6 +23,8 @@ Examples:
   sealpipe-reference                                as a processor: a worker starts it like this
   sealpipe-reference params make --size 2KiB        make Groth16 parameters for tests
   sealpipe-reference params status --size 32GiB     are the network's parameters here?
+  sealpipe-reference sparse --size 32GiB --out c1.json
+                                                    try c2 without sealing 32 GiB
 
 The library's settings (FIL_PROOFS_PARAMETER_CACHE, FIL_PROOFS_PARENT_CACHE, …) are obeyed.";
 
@@ -54,6 +57,11 @@ enum Command {
     /// Make Groth16 parameters for tests, or look for them
     #[command(subcommand)]
     Params(params::Command),
+    /// Write the output of c1 for a sector that does not exist, to try and to measure c2
+    ///
+    /// The opened nodes are computed and all others drawn, so that it costs nothing and its proof is as
+    /// true as that of a sealed sector. Prints what c2 and verify need.
+    Sparse(sparse::Arguments),
     /// Run one task for the process that started this one
     #[command(hide = true)]
     Helper {
@@ -76,6 +84,7 @@ pub fn main() -> ExitCode {
         None => serve::serve(Reference::new()),
         Some(Command::Processor { stage }) => serve::serve_stage(stage, Reference::new()),
         Some(Command::Params(command)) => params::main(&command),
+        Some(Command::Sparse(arguments)) => sparse::main(&arguments),
         Some(Command::Helper { parent, cpus }) => helper::main(parent, cpus),
     }
 }

@@ -17,7 +17,7 @@ pub mod vanilla;
 pub mod verify;
 
 pub mod groth16;
-mod phase1_json;
+pub(crate) mod phase1_json;
 
 use std::path::PathBuf;
 

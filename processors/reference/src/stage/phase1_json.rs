@@ -56,7 +56,7 @@ struct Read<Tree: MerkleTreeTrait> {
 ///
 /// # Errors
 /// A defect: all of it can be serialised.
-pub(super) fn write<Tree: MerkleTreeTrait>(
+pub(crate) fn write<Tree: MerkleTreeTrait>(
     proof: SealProof,
     output: &SealCommitPhase1Output<Tree>,
 ) -> Result<Vec<u8>, TaskError> {
@@ -77,7 +77,7 @@ pub(super) fn write<Tree: MerkleTreeTrait>(
 ///
 /// # Errors
 /// [`Code::InvalidInput`] when it is not of this form or of another proof.
-pub(super) fn read<Tree: MerkleTreeTrait>(
+pub(crate) fn read<Tree: MerkleTreeTrait>(
     proof: SealProof,
     bytes: &[u8],
 ) -> Result<SealCommitPhase1Output<Tree>, TaskError> {

@@ -64,7 +64,8 @@ pub fn check<Tree: 'static + MerkleTreeTrait>(
         Bytes32(phase1.comm_d),
     );
     if shape::bytes32(&phase1.replica_id) != replica_id {
-        let text = "its replica id is not that of `proverId`, `sectorNumber`, its ticket and comm_d";
+        let text =
+            "its replica id is not that of `proverId`, `sectorNumber`, its ticket and comm_d";
         return Err(false_output(text));
     }
     // The library trusts the form of what it made itself, and panics where that is another.

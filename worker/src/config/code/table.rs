@@ -180,7 +180,7 @@ codes! {
         "Correct the path, or make the file.";
     NoParameters = "SP803" Warning "no Groth16 parameters",
         "c2 needs the network's parameters of the sector size, and the directory where filecoin-proofs looks lacks them. It would be found out only when a sector has come that far.",
-        "Fetch them (`lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' `paramfetch`), and point `FIL_PROOFS_PARAMETER_CACHE` at their directory.";
+        "Fetch them (`lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' `paramfetch`), and point `FIL_PROOFS_PARAMETER_CACHE` at their directory. `sealpipe params check` says which are there and right.";
     CpuProgram = "SP804" Error "a program without a GPU",
         "An entry of pc2 or c2 means a GPU unless it says otherwise, and the program that serves it computes on the cpu only. The entry would not start: nothing falls back to the cpu in silence.",
         "Say `device = \"cpu\"`, install the program that computes on a GPU beside the worker, or name one with `bin`.";

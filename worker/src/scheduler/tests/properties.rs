@@ -8,6 +8,7 @@ mod model;
 
 use self::model::{LOCKS, Model, STAGES, Task};
 use super::*;
+use crate::simulate::Random;
 
 /// Walks, each with rules of its own.
 const WALKS: u64 = 100;
@@ -16,24 +17,13 @@ const STEPS: usize = 200;
 /// Disks that sectors need room on.
 const DISKS: usize = 2;
 
-/// A linear congruential generator (Knuth, MMIX).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
+fn one_in(random: &mut Random, n: usize) -> bool {
+    random.below(n) == 0
 }
 
 fn random_place(random: &mut Random, stage: Stage) -> Place {
     let mut locks = LOCKS.map(str::to_owned).to_vec();
-    locks.retain(|_| random.one_in(3));
+    locks.retain(|_| one_in(random, 3));
     let (capacity, weight) = (1 + random.below(3), 1 + random.below(3) as u32);
     let (rank, is_counted) = (random.below(9), random.below(4) > 0);
     Place { stage, rank, capacity, locks: locks.into_iter().collect(), weight, is_counted }
@@ -42,8 +32,8 @@ fn random_place(random: &mut Random, stage: Stage) -> Place {
 /// Rules under which every stage can run.
 fn random_rules(random: &mut Random) -> Rules {
     let limits = STAGES.map(|stage| {
-        let concurrent = random.one_in(2).then(|| 1 + random.below(3));
-        let staggered = random.one_in(4).then(|| Duration::from_secs(3));
+        let concurrent = one_in(random, 2).then(|| 1 + random.below(3));
+        let staggered = one_in(random, 4).then(|| Duration::from_secs(3));
         (stage, StageLimit { concurrent, staggered })
     });
     let policy = match random.below(4) {
@@ -145,8 +135,8 @@ impl Walk {
     /// A task ends: its sector goes on, or leaves, or the task is tried again.
     fn end_one(&mut self, random: &mut Random) {
         let (task, place) = self.end(random.below(self.model.running.len()));
-        if random.one_in(5) {
-            let avoid = random.one_in(2).then_some(place);
+        if one_in(random, 5) {
+            let avoid = one_in(random, 2).then_some(place);
             return self.request(task.stage, task.sector, avoid);
         }
         let Some(sector) = task.sector else { return };
@@ -222,7 +212,7 @@ impl Walk {
                 }
                 self.model.forget_held_of_the_unknown();
             }
-            1 if random.one_in(3) => {
+            1 if one_in(random, 3) => {
                 self.model.paused = !self.model.paused;
                 match self.model.paused {
                     true => self.scheduler.pause(),
@@ -239,8 +229,8 @@ impl Walk {
             0 | 1 => self.begin_sector(random),
             2 => self.request(STAGES[random.below(4)], None, None),
             3 | 4 if !self.model.running.is_empty() => self.end_one(random),
-            5 if random.one_in(3) => self.kill_or_revive(random),
-            6 if random.one_in(2) => self.reload(random),
+            5 if one_in(random, 3) => self.kill_or_revive(random),
+            6 if one_in(random, 2) => self.reload(random),
             7 => self.meddle(random),
             _ => self.model.now += Duration::from_secs(1),
         }
@@ -273,7 +263,7 @@ impl Walk {
 #[test]
 fn random_walks_keep_all_promises() {
     for seed in 0..WALKS {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed, &[]);
         let mut walk = Walk::new(&mut random);
         for _ in 0..STEPS {
             walk.step(&mut random);

@@ -77,12 +77,11 @@ impl Group {
         let elsewhere = marks.iter().filter(|(_, mark)| *mark == self.mark);
         left.extend(elsewhere.map(|(process, _)| *process));
         if let Some(dir) = &self.control_group {
-            let pids = cgroup::pids(dir);
-            left.extend(all.iter().filter(|p| pids.contains(&p.pid) && !p.is_zombie));
+            // As it is now: what has entered it since `all` was read is not in there.
+            let inside = cgroup::pids(dir).into_iter().filter_map(Process::read);
+            left.extend(inside.filter(|process| !process.is_zombie));
         }
-        left.sort_by_key(|process| process.pid);
-        left.dedup();
-        left
+        once_each(left)
     }
 
     /// Kills once what is left of it.
@@ -118,9 +117,41 @@ impl Group {
     }
 }
 
+/// Each process once, by its id: what was read twice may have changed its session meanwhile.
+pub fn once_each(mut processes: Vec<Process>) -> Vec<Process> {
+    processes.sort_by_key(|process| process.pid);
+    processes.dedup_by_key(|process| process.pid);
+    processes
+}
+
 #[cfg(test)]
 mod tests {
+    use std::{fs, process::Command};
+
     use super::*;
+
+    /// A directory stands in for the control group: what the kernel shows of one.
+    #[test]
+    fn what_has_entered_the_control_group_since_is_left_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        fs::write(dir.path().join("cgroup.procs"), format!("{pid}\n")).unwrap();
+        let control_group = Some(dir.path().to_owned());
+        let group = Group { id: 10, started: 100, session: 5, mark: Mark::next(), control_group };
+        let now = Process::read(pid).unwrap();
+        assert_eq!(group.left(&[], &[]), [now]);
+        // Also when it is seen twice, and was of another session then.
+        let before = Process { group: 10, session: 5, started: 100, ..now };
+        assert_eq!(group.left(&[before], &[]).len(), 1);
+        child.kill().unwrap();
+        // It is dead, and not reaped yet.
+        while Process::read(pid).is_some_and(|now| !now.is_zombie) {
+            sleep(POLL);
+        }
+        assert!(group.left(&[], &[]).is_empty());
+        child.wait().unwrap();
+    }
 
     fn process(pid: i32, group: i32, session: i32, started: u64) -> Process {
         Process { pid, group, session, started, is_zombie: false }

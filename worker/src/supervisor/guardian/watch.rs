@@ -11,7 +11,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{WaitOptions, setsid, wait},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::{
     super::{
@@ -19,10 +19,11 @@ use super::{
         process_table::{Process, processes},
         spec::DEFAULT_GRACE,
     },
-    group::{Group, KILL_WITHIN},
+    group::{Group, KILL_WITHIN, once_each},
     mark::{Mark, Worker, marked},
     told::{Known, Told},
 };
+use crate::runtime;
 
 /// How often it looks whether what the worker left is gone.
 const POLL: Duration = Duration::from_millis(100);
@@ -38,18 +39,14 @@ pub fn watch(worker: Worker) -> io::Result<()> {
     // Of no terminal, and in no group that somebody signals.
     let _ = setsid();
     let _ = rustix::thread::set_name(c"sealpipe-guard");
-    // A listener takes the place of what the signals do by default. Nobody asks it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ignored = [
+    runtime::ignore(&[
         SignalKind::interrupt(),
         SignalKind::quit(),
         SignalKind::hangup(),
         SignalKind::terminate(),
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),
-    ];
-    let _listening = runtime
-        .block_on(async { ignored.map(signal).into_iter().collect::<Result<Vec<_>, _>>() })?;
+    ])?;
     let mut orphans = Some(Orphans::find()).filter(|orphans| !orphans.0.is_empty());
     let orphans_due = Instant::now() + DEFAULT_GRACE;
     let mut ears = Ears { stdin: io::stdin(), line: Vec::new() };
@@ -157,9 +154,7 @@ fn left(
 ) -> Vec<Process> {
     let mut left: Vec<_> = groups.iter().flat_map(|group| group.left(all, marks)).collect();
     left.extend(marks.iter().filter(|(_, mark)| mark.worker == worker).map(|(p, _)| *p));
-    left.sort_by_key(|process| process.pid);
-    left.dedup();
-    left
+    once_each(left)
 }
 
 /// Workers that were gone before this one began, and have left processes: their guardians are gone

@@ -26,6 +26,7 @@ use super::{
     child::{Child, describe_exit},
     connection::{Connection, Dialect},
     handshake::{Failure, Started, cannot_run, check_placement},
+    spec::Name,
 };
 use crate::{config::Pinning, event::Observer};
 
@@ -37,11 +38,15 @@ const UNLIMITED_CONCURRENT: u32 = 64;
 
 /// Starts the process of an entry and waits for its first line. A process that does not say it is
 /// killed.
-pub async fn start(spec: &ProcessorSpec, observer: &Observer) -> Result<Started, StartError> {
+pub async fn start(
+    spec: &ProcessorSpec,
+    name: &Name,
+    observer: &Observer,
+) -> Result<Started, StartError> {
     let spec = placed(spec);
     let (mut child, stdin, stdout) =
-        Child::spawn(&spec, Dialect::Legacy).map_err(|error| cannot_run(&spec, &error))?;
-    let session = Arc::new(Session::new(&spec, stdin, stdout, observer.clone()));
+        Child::spawn(&spec, name, Dialect::Legacy).map_err(|error| cannot_run(&spec, &error))?;
+    let session = Arc::new(Session::new(&spec, name, stdin, stdout, observer.clone()));
     let (message, hint) = match timeout(spec.stable_wait, session.ready()).await {
         Ok(Ok(())) => match served(&spec).and_then(|()| check_placement(&spec, &child)) {
             Ok(()) => {

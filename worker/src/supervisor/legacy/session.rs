@@ -28,6 +28,7 @@ use super::{
     super::{
         ProcessorSpec,
         link::{Lost, TaskReport},
+        spec::Name,
     },
     files,
 };
@@ -86,7 +87,7 @@ struct State {
 }
 
 struct Shared {
-    processor: String,
+    name: Name,
     ready_line: String,
     observer: Observer,
     state: Mutex<State>,
@@ -105,12 +106,13 @@ impl Session {
     /// Starts reading and writing.
     pub fn new(
         spec: &ProcessorSpec,
+        name: &Name,
         stdin: ChildStdin,
         stdout: ChildStdout,
         observer: Observer,
     ) -> Self {
         let shared = Arc::new(Shared {
-            processor: spec.id.to_string(),
+            name: name.clone(),
             ready_line: legacy::ready_line(spec.id.stage),
             observer,
             state: Mutex::default(),
@@ -352,7 +354,7 @@ impl Shared {
         };
         // Noise before the ready line was shown when the dialect was found out.
         if ready && count <= SHOWN_ODDITIES {
-            let processor = self.processor.clone();
+            let processor = self.name.to_string();
             self.observer.tell(&Event::ProcessorOddity { processor, oddity });
         }
         self.changed.notify_waiters();

@@ -27,6 +27,9 @@ type Result<T> = std::result::Result<T, GpuError>;
 /// Different bases of a measurement, as a power of two: more of them repeat these.
 const LG_TABLE: u32 = 16;
 
+/// Points of a sum of selected ones, as a power of two; half of them are.
+const LG_SELECTED: u32 = 22;
+
 /// Runs of each measurement, the first of which warms up.
 const RUNS: usize = 4;
 
@@ -103,7 +106,13 @@ where
     let budget = wanted.min(context.free_bytes()? as u64 / 10 * 9);
     let workspace = context.allocate(budget as usize)?;
     let inputs = Inputs { bases: &bases, scalars: &scalars, workspace: &workspace, n_table };
-    lgs.iter().try_for_each(|lg| measure::<C>(&mut msm, &inputs, &numbers, 1 << lg))
+    lgs.iter().try_for_each(|lg| multiplications::<C>(&mut msm, &inputs, &numbers, 1 << lg))?;
+    let n = most.min(1 << LG_SELECTED);
+    let indices: Vec<u8> = (0..n as u32).flat_map(u32::to_le_bytes).collect();
+    let (list, bits) = (context.allocate(4 * n)?, context.allocate(n.div_ceil(64) * 8)?);
+    staging.upload(&list, 0, &indices)?;
+    staging.upload(&bits, 0, &numbers[..n.div_ceil(64) * 8])?;
+    sums::<C>(&mut msm, &inputs, (&list, &bits), &numbers, n)
 }
 
 /// The sum of `(7 + 5 (i mod n_table)) numbers[i]`, by places: each is below 2^(64 + 20 + 25).
@@ -129,25 +138,68 @@ struct Inputs<'m> {
     n_table: usize,
 }
 
-fn measure<C: Curve>(msm: &mut Msm, inputs: &Inputs<'_>, numbers: &[u8], n: usize) -> Result<()> {
-    let at = |memory| At { memory, offset: 0 };
-    let workspace =
-        Workspace { at: at(inputs.workspace), bytes: inputs.workspace.n_bytes() as u64 };
-    let mut found = C::Point::identity();
+/// Times some runs; gives the last result and a line with the best time.
+fn measure<P: Group>(
+    (what, curve, n): (&str, &str, usize),
+    expected: P,
+    mut run: impl FnMut() -> Result<P>,
+) -> Result<()> {
+    let mut found = P::identity();
     let mut ms = Vec::new();
     for _ in 0..RUNS {
         let began = Instant::now();
-        found = msm.multiply::<C>(at(inputs.bases), at(inputs.scalars), n as u64, workspace)?;
+        found = run()?;
         ms.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    let logarithm = logarithm(&numbers[..n * SCALAR_BYTES], inputs.n_table);
-    let inverse: Scalar = Option::from(montgomery().invert()).unwrap_or(Scalar::ONE);
-    let expected = C::Point::generator() * (logarithm * inverse);
     let best = ms.iter().skip(1).copied().fold(f64::INFINITY, f64::min);
     let line = json!({
-        "msm": C::NAME, "n": n, "lg": n.ilog2(), "ms": best, "first_ms": ms[0], "right": found == expected,
+        what: curve, "n": n, "lg": n.ilog2(), "ms": best, "first_ms": ms[0],
+        "right": found == expected,
     });
     // A closed stdout ends the measurements' use, not this program's.
     let _ = writeln!(io::stdout(), "{line}");
     Ok(())
+}
+
+impl Inputs<'_> {
+    fn workspace(&self) -> Workspace<'_> {
+        Workspace { at: at(self.workspace), bytes: self.workspace.n_bytes() as u64 }
+    }
+}
+
+fn at(memory: &DeviceMemory) -> At<'_> {
+    At { memory, offset: 0 }
+}
+
+/// A multiplication of n random scalars.
+fn multiplications<C: Curve>(
+    msm: &mut Msm,
+    inputs: &Inputs<'_>,
+    numbers: &[u8],
+    n: usize,
+) -> Result<()> {
+    let logarithm = logarithm(&numbers[..n * SCALAR_BYTES], inputs.n_table);
+    let inverse: Scalar = Option::from(montgomery().invert()).unwrap_or(Scalar::ONE);
+    let expected = C::Point::generator() * (logarithm * inverse);
+    measure(("msm", C::NAME, n), expected, || {
+        msm.multiply::<C>(at(inputs.bases), at(inputs.scalars), n as u64, inputs.workspace())
+    })
+}
+
+/// The sum of the points whose bit of `numbers` is set, of n.
+fn sums<C: Curve>(
+    msm: &mut Msm,
+    inputs: &Inputs<'_>,
+    (list, bits): (&DeviceMemory, &DeviceMemory),
+    numbers: &[u8],
+    n: usize,
+) -> Result<()> {
+    let is_set = |i: &usize| numbers[i / 8] >> (i % 8) & 1 == 1;
+    let logarithm: u64 = (0..n).filter(is_set).map(|i| (7 + 5 * (i % inputs.n_table)) as u64).sum();
+    let expected = C::Point::generator() * Scalar::from(logarithm);
+    let n_bits = n as u64;
+    measure(("sum_of_bits", C::NAME, n), expected, || {
+        let (list, bits) = ((at(list), n_bits), (at(bits), n_bits));
+        msm.sum_of_bits::<C>(at(inputs.bases), list, bits, inputs.workspace())
+    })
 }

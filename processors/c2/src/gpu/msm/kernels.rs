@@ -4,15 +4,13 @@
 
 use std::sync::Arc;
 
+use super::plan::ADD_BLOCK;
 use sealpipe_gpu::{
     GpuError, Kind,
     driver::{Argument, Context, Kernel, Stream},
 };
 
-/// `BLOCK` of `msm_add.cuh`.
-const ADD_BLOCK: u32 = 128;
-
-/// `SUM_BLOCK` of the same.
+/// `SUM_BLOCK` of `msm_add.cuh`.
 const SUM_BLOCK: u32 = 64;
 
 /// `LIST_BLOCK` of `msm_lists.cuh`, and the threads of the kernels of `msm_digits.cuh`.
@@ -33,7 +31,7 @@ pub(super) struct Kernels {
 
 /// The kernels of one of the two groups.
 #[derive(Debug)]
-pub(super) struct CurveKernels {
+pub(in crate::gpu) struct CurveKernels {
     add: Kernel,
     sum: Kernel,
 }
@@ -76,8 +74,8 @@ impl Kernels {
         launch(stream, &self.place, n, arguments)
     }
 
-    /// entries, keys, ranks, offsets, n, n_windows
-    pub fn scatter(&self, stream: &mut Stream, n: u64, arguments: [Argument; 6]) -> Result<()> {
+    /// entries, keys, ranks, offsets, n, n_windows, width, lg_parts
+    pub fn scatter(&self, stream: &mut Stream, n: u64, arguments: [Argument; 8]) -> Result<()> {
         launch(stream, &self.scatter, n, arguments)
     }
 
@@ -115,8 +113,8 @@ impl CurveKernels {
         (n, most): (u64, u32),
         mut arguments: [Argument; 5],
     ) -> Result<()> {
-        let blocks = n.div_ceil(u64::from(ADD_BLOCK)).clamp(1, u64::from(most));
-        stream.launch(&self.add, blocks as u32, ADD_BLOCK, &mut arguments)
+        let blocks = n.div_ceil(ADD_BLOCK).clamp(1, u64::from(most));
+        stream.launch(&self.add, blocks as u32, ADD_BLOCK as u32, &mut arguments)
     }
 
     /// out, bases, sums, counts, offsets, list; of n groups

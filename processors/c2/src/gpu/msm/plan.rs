@@ -11,11 +11,17 @@ const WIDTHS: std::ops::RangeInclusive<u32> = 4..=22;
 /// Points of one chunk: enough that 2^19 buckets cost little beside them; their number fits an entry's 30 bits.
 const MAX_CHUNK: u64 = 1 << 25;
 
+/// Entries that are scattered at a time: a third of an H200's L2 cache.
+const PART_BYTES: u64 = 16 << 20;
+
 /// Levels of all stages of a pass: `totals` has so many.
 pub(super) const MAX_LEVELS: u64 = 96;
 
 /// Neighbours of a run: `RUN` of `msm_lists.cuh`.
 pub(super) const RUN: u64 = 256;
+
+/// `BLOCK` of `msm_add.cuh`.
+pub(super) const ADD_BLOCK: u64 = 128;
 
 /// ceil(lg n), 0 for 0 and 1.
 pub(super) fn lg_ceil(n: u64) -> u32 {
@@ -76,6 +82,12 @@ impl Windows {
         u64::from(self.width)
     }
 
+    /// Into how many parts a window's buckets are cut so that the entries of one, 4 bytes for each of n points,
+    /// fit the L2 cache; a power of two.
+    pub fn lg_parts(self, n: u64) -> u32 {
+        lg_ceil((4 * n).div_ceil(PART_BYTES)).min(self.width - 1)
+    }
+
     /// What the sums of a window count for, as powers of two: bucket j has the weight j + 1.
     pub fn weights(self) -> impl Iterator<Item = u32> {
         let (rows, columns) = (self.lg_rows(), self.lg_columns());
@@ -130,7 +142,7 @@ pub(super) struct Layout {
     pub results: usize,
     /// Sums of pairs.
     pub sums: usize,
-    /// Those at most.
+    /// Those at most, and room for a block that is not full.
     pub n_sums: u64,
     /// Bytes of all.
     pub n_bytes: u64,
@@ -152,7 +164,7 @@ impl Layout {
         let pairs = space.take((4 * n_digits).max(8 * most_pairs));
         let results = space.take(n_weights * point_bytes / 2 * 3);
         // Of buckets, of rows and of columns: n_digits - full + 2 full.
-        let n_sums = n_digits + n_full;
+        let n_sums = n_digits + n_full + ADD_BLOCK;
         let sums = space.take(n_sums * point_bytes);
         let stages = vec![buckets, lines, weights];
         let keys = buckets.lists[1];
@@ -169,9 +181,10 @@ impl Layout {
         let last = space.stage(n_groups, n_groups * RUN);
         let pairs = space.take(8 * n.div_ceil(2));
         let results = space.take(n_groups * point_bytes / 2 * 3);
-        let sums = space.take(n * point_bytes);
+        let n_sums = n + ADD_BLOCK;
+        let sums = space.take(n_sums * point_bytes);
         let (stages, n_bytes) = (vec![runs, last], space.0);
-        Self { totals, stages, keys: 0, pairs, results, sums, n_sums: n, n_bytes }
+        Self { totals, stages, keys: 0, pairs, results, sums, n_sums, n_bytes }
     }
 }
 
@@ -228,8 +241,13 @@ mod tests {
             let windows = Windows::of(n);
             assert!(windows.exponent(windows.n) >= SCALAR_BITS, "{windows:?}");
             let widths = (0..windows.n).map(|w| windows.exponent(w + 1) - windows.exponent(w));
-            assert!(widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width)));
-            assert_eq!(widths.filter(|width| *width == windows.width).count() as u64, windows.n_wide());
+            assert!(
+                widths.clone().all(|width| [windows.width, windows.width - 1].contains(&width))
+            );
+            assert_eq!(
+                widths.filter(|width| *width == windows.width).count() as u64,
+                windows.n_wide()
+            );
             assert_eq!(windows.weights().count() as u64, windows.n_weights());
         }
     }
