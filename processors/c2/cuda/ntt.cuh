@@ -12,13 +12,14 @@
 // k = r reversed: a table of the pass, [r][l], or of two factors [r][l mod 2^lg_low] and [r][l >> lg_low].
 //
 // A block has 2^lg_tile elements: 2^lg_columns neighbours of each of the radix positions; when that is all
-// that is below the digit, neighbours only. Number u in the tile has the digit from bit lg_columns on. A thread has 8 elements,
-// which differ in three bits of u, and transforms these; then the block exchanges elements through shared
-// memory, and the next three bits are those of the thread. Twiddles in between: `rounds`, which has at 2^m
-// the table [slot][l] of w_(2^m)^(rev(slot) l), l < 2^(m - 3).
+// that is below the digit, neighbours only. Number u in the tile has the digit from bit lg_columns on. A
+// thread has 8 elements, which differ in three bits of u, and transforms these; then the block exchanges
+// elements through shared memory, and the next three bits are those of the thread. Twiddles in between:
+// `rounds`, which has at 2^m the table [slot][l] of w_(2^m)^(rev(slot) l), l < 2^(m - 3).
 //
-// Measured on an H200: 34.8 and 36.9 ms at 2^27, 1.00 and 1.06 ms at 2^22, 74 % of the floor that the wide
-// products set. Not memory (a tenth of its rate) but additions beside the products are what is missing.
+// Measured on an H200: inverse 34.8 ms, forward 36.9 ms at 2^27, 1.00 and 1.06 ms at 2^22: two thirds of the
+// rate that the wide products alone could have. Memory is at a tenth of its own; what is missing are the
+// additions beside the products, and selections among them most: predicates in their place gain a tenth.
 //
 // Products for 8 elements: 4 for a transform of 8, 7 between rounds, 8 or 16 between passes. At 2^27, in
 // three passes of 9 bits, 102 for 27 bits of 8 elements: 12.75 each, where radix 2 has 13.5.
