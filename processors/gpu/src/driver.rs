@@ -28,6 +28,9 @@ use crate::{
     device::{Device, OLDEST_DRIVER},
 };
 
+/// Bytes of shared memory that a block may have without asking (CUDA C++ Programming Guide, compute capabilities).
+const MAX_SHARED_UNASKED_BYTES: u32 = 48 << 10;
+
 type Result<T> = std::result::Result<T, GpuError>;
 
 /// What the driver answered, as an error that says what was tried.
@@ -171,10 +174,14 @@ impl Context {
         let code =
             unsafe { sys::cuModuleGetFunction(&raw mut function, self.module, text.as_ptr()) };
         check(code, name)?;
-        let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-        let bytes = c_int::try_from(shared_bytes).unwrap_or(c_int::MAX);
-        // SAFETY: the function was just given by the driver.
-        check(unsafe { sys::cuFuncSetAttribute(function, attribute, bytes) }, name)?;
+        // Of more a kernel has to be told; never of less, since a handle to it may be in use with more.
+        if shared_bytes > MAX_SHARED_UNASKED_BYTES {
+            let attribute =
+                sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let bytes = c_int::try_from(shared_bytes).unwrap_or(c_int::MAX);
+            // SAFETY: the function was just given by the driver.
+            check(unsafe { sys::cuFuncSetAttribute(function, attribute, bytes) }, name)?;
+        }
         Ok(Kernel { context: Arc::clone(self), function, shared_bytes })
     }
 }

@@ -18,9 +18,6 @@ use sealpipe_gpu::{
 use self::plan::{Direction, Pass, Tables};
 use super::element;
 
-/// Bytes of shared memory of a block.
-const SHARED_BYTES: u32 = 32 << plan::MAX_LG_RADIX;
-
 /// Transforms of one size on one device.
 #[derive(Debug)]
 pub struct Ntt {
@@ -72,11 +69,14 @@ impl Ntt {
         if !fits || !(1..=32).contains(&lg_n) {
             return Err(GpuError::new(Kind::Defect, format!("a transform of digits {digits:?}")));
         }
+        let passes = plan::passes(digits);
+        let lg_tile = passes.iter().map(Pass::lg_tile).max().unwrap_or(0);
+        let shared_bytes = (element::BYTES as u32) << lg_tile;
         Ok(Self {
-            inverse: context.kernel("ntt_inverse", SHARED_BYTES)?,
-            forward: context.kernel("ntt_forward", SHARED_BYTES)?,
+            inverse: context.kernel("ntt_inverse", shared_bytes)?,
+            forward: context.kernel("ntt_forward", shared_bytes)?,
             context: Arc::clone(context),
-            passes: plan::passes(digits),
+            passes,
             lg_n,
         })
     }
