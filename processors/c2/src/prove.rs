@@ -120,6 +120,9 @@ impl Keys {
         let (device, tries) = (prover.name(), REPEATS + 1);
         let message = format!("a proof made by {device} does not verify, {tries} times");
         Err(TaskError::new(Code::VerificationFailed, message)
-            .hint("unless the output of c1 is false, that device computes wrong results"))
+            .hint(
+            "that device computes wrong results, or its converted parameters are damaged: remove the \
+             `.keys` file beside the parameters, and it is made again",
+        ))
     }
 }

@@ -178,7 +178,9 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
             comm_d: self.phase1.comm_d,
             comm_r: self.phase1.comm_r,
         };
-        let generate = || witness::generate(&self.shape, self.variables, &public, &proofs);
+        let inputs = self.inputs(k)?;
+        let generate =
+            || witness::generate_true(&self.shape, self.variables, &public, &proofs, &inputs);
         let assignment = self.watch.timed("witness", generate)?;
         self.step("witness");
         Ok(assignment)

@@ -216,7 +216,7 @@ fn what_was_checked_is_not_read_again_and_what_changed_is() {
     fs::write(&converted, &whole[..whole.len() - 1]).unwrap();
     assert_eq!(ensure().unwrap(), first);
     assert!(fs::read(&converted).unwrap() == whole);
-    // A point that is none is refused, and so is one that belongs to nobody's group.
+    // A point that is none is refused.
     let mut bytes = fs::read(&path).unwrap();
     let at = bytes.len() - 1;
     bytes[at] ^= 1;

@@ -236,6 +236,11 @@ fn false_vanilla_proofs_are_refused_or_violate_the_constraints_as_the_circuits_o
     let shape = Shape::of(&params);
     let vanilla = Vanilla::<SectorShapeBase>::random(&params, 64, 30);
     let mut rng = XorShiftRng::seed_from_u64(31);
+    let inputs = vanilla.verifiers(&params);
+    let generate_true = |proofs: &[vanilla::Proof]| {
+        witness::generate_true(&shape, &circuit.variables, &vanilla.public(), proofs, &inputs)
+    };
+    let truth = generate_true(&vanilla.ours()).unwrap();
     let (mut n_refused, mut n_compared) = (0, 0);
     for _ in 0..400 {
         let bytes = with_flipped_bit(&vanilla.proofs, rng.next_u32() as usize);
@@ -245,6 +250,8 @@ fn false_vanilla_proofs_are_refused_or_violate_the_constraints_as_the_circuits_o
             n_refused += 1;
             continue;
         };
+        // What changes a value violates something, and what does not is not part of the statement.
+        assert_eq!(generate_true(&proofs).is_ok(), made == truth);
         // The circuit's own takes seconds.
         if n_compared < 4 {
             n_compared += 1;

@@ -200,6 +200,15 @@ impl ParameterSet {
         }
     }
 
+    /// Whether the network's key is there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn has_network_key(&self) -> Result<bool, Error> {
+        let key = read_if_there(&self.verifying_key_path())?;
+        Ok(key.is_some_and(|key| self.is_network_key(&key)))
+    }
+
     /// Writes the files beside the parameters, other than a key that is there already.
     ///
     /// # Errors

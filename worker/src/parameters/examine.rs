@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Looks at one file. 47 GB take a minute and more, so a digest is remembered beside the file, together with
-//! the length and the time of change that it had.
+//! what tells that the file is still the same.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read},
+    os::unix::fs::MetadataExt,
     path::Path,
-    time::UNIX_EPOCH,
 };
 
 use blake2b_simd::Params;
@@ -83,11 +83,11 @@ fn look(path: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<L
     Ok(Looked { bytes, digest, cached: false })
 }
 
-/// What changes when a file does: its length and the time of its last change.
+/// What changes when a file does: which it is, its length and the time of its last change, which no copy takes along.
 fn stamp(path: &Path) -> io::Result<String> {
     let found = fs::metadata(path)?;
-    let modified = found.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(format!("{} {}.{:09}", found.len(), modified.as_secs(), modified.subsec_nanos()))
+    let (device, inode, length) = (found.dev(), found.ino(), found.len());
+    Ok(format!("{device}:{inode} {length} {}.{:09}", found.ctime(), found.ctime_nsec()))
 }
 
 fn digest(
@@ -146,10 +146,12 @@ mod tests {
         assert_eq!(look(ABC), (State::Right, Some(3), true));
         let other = "00".repeat(16);
         assert_eq!(look(&other), (State::Wrong { found: ABC.to_owned() }, Some(3), true));
-        // Changed, with the same length: the time tells.
-        let file = File::options().write(true).open(&path).unwrap();
-        fs::write(&path, "abd").unwrap();
-        file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(77)).unwrap();
+        // Another file with the same length and time of change, as a copy has them.
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let copy = dir.path().join("copy");
+        fs::write(&copy, "abd").unwrap();
+        File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+        fs::rename(&copy, &path).unwrap();
         let (state, _, cached) = look(ABC);
         assert!(matches!(state, State::Wrong { found } if found != ABC) && !cached);
     }

@@ -5,7 +5,13 @@
 //!
 //! The reference program beside the worker knows them; the worker links no proofs library.
 
-use std::{collections::BTreeMap, path::Path, process::Stdio};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use rustix::process::getpid;
 use sealpipe_protocol::{Stage, stage::proof::SealProof};
@@ -28,6 +34,9 @@ use crate::{
 
 /// Longest piece of the program's stderr that is shown, in bytes.
 const MAX_SHOWN_BYTES: u64 = 16 * 1024;
+
+/// The variable that has our c2 keep its files elsewhere.
+const C2_CACHE: &str = "SEALPIPE_C2_CACHE";
 
 /// Where the network's parameters come from.
 const FETCH: &str = "fetch them with `lotus fetch-params 32GiB`, `curio fetch-params 32GiB` or filecoin-proofs' \
@@ -106,7 +115,23 @@ fn proves_without(entry: &Entry, worker_dir: &Path, status: &Status) -> bool {
     let program = Program::of_entry(entry, worker_dir, Path::exists);
     Ours::of(&program) == Some(Ours::C2)
         && program::device(entry) != Some(Device::Cpu)
-        && Path::new(&status.path).with_extension("keys").exists()
+        && is_made_for_tests(&converted(entry, Path::new(&status.path)))
+}
+
+/// Where our c2 has parameters in its own form (processors/c2/src/params/kept.rs).
+fn converted(entry: &Entry, params: &Path) -> PathBuf {
+    let beside = params.with_extension("keys");
+    match (entry.envs.get(C2_CACHE), beside.file_name()) {
+        (Some(dir), Some(name)) => Path::new(dir).join(name),
+        _ => beside,
+    }
+}
+
+/// Whether a file in c2's form says that it needs no other (processors/c2/src/params/file.rs).
+fn is_made_for_tests(path: &Path) -> bool {
+    let mut head = [0; 72];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head[..16] == *b"sealpipe-c2-keys" && head[56..] == *b"made for tests.."
 }
 
 fn command(program: &Path, args: &[&str], envs: &BTreeMap<String, String>) -> Command {
@@ -186,13 +211,19 @@ mod tests {
             let text = format!("[[processors.c2]]\n{keys}");
             proves_without(&check_processors(&text, &[]).entries[0], dir.path(), &status)
         };
-        fs::write(&keys, "").unwrap();
+        let head = [b"sealpipe-c2-keys".as_slice(), &[1; 40], b"made for tests.."].concat();
+        fs::write(&keys, &head).unwrap();
         assert!(!proves(""), "the reference program serves it");
         fs::write(&program, "").unwrap();
         assert!(proves(""));
+        assert!(!proves("envs = { SEALPIPE_C2_CACHE = \"/nowhere\" }"));
         assert!(proves("bin = \"/opt/sealpipe-c2\""));
         assert!(!proves("device = \"cpu\""), "bellperson reads its own form alone");
         assert!(!proves("bin = \"/opt/prover\""));
+        fs::write(&keys, &head[..71]).unwrap();
+        assert!(!proves(""), "a file that was cut short");
+        fs::write(&keys, [&head[..56], &[7; 16]].concat()).unwrap();
+        assert!(!proves(""), "converted from a file that is gone");
         fs::remove_file(&keys).unwrap();
         assert!(!proves(""));
     }

@@ -3,7 +3,9 @@
 //! `params`: parameters for tests, computed on a GPU.
 
 use std::{
+    fs,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
     sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
@@ -11,7 +13,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use sealpipe_params::DEFAULT_SEED;
-use sealpipe_protocol::{Code, TaskError, stage::proof::SealProof};
+use sealpipe_protocol::{Code, TaskError, failure, stage::proof::SealProof};
 use sealpipe_reference::stage::groth16;
 use serde_json::json;
 
@@ -73,11 +75,17 @@ fn run(Make { size: proof, json }: &Make) -> Result<(), TaskError> {
         return Err(TaskError::new(Code::InvalidParams, text)
             .hint(format!("name a directory for tests in {DIRECTORY}")));
     }
+    refuse_the_networks_place(*proof)?;
     let there = set.params_path();
     if there.exists() {
         let text = format!("there are parameters for {name} at {}", there.display());
         return Err(TaskError::new(Code::InvalidParams, text)
             .hint("they are taken into use as they are; to make others, remove them first"));
+    }
+    let dirs = [Some(kept::directory()), there.parent().map(Path::to_owned)];
+    for dir in dirs.into_iter().flatten() {
+        fs::create_dir_all(&dir)
+            .map_err(|error| failure::output("the parameters' directory", &dir, &error))?;
     }
     let device = make::first_device()?;
     let progress = Display::new(*json);
@@ -103,6 +111,25 @@ fn run(Make { size: proof, json }: &Make) -> Result<(), TaskError> {
         ),
         false => writeln!(io::stdout(), "made test parameters for {name} at {shown}"),
     };
+    Ok(())
+}
+
+/// Refuses a directory with a key of the network's: of the same size, whose place it would take, and for a
+/// size of the network's of any.
+fn refuse_the_networks_place(proof: SealProof) -> Result<(), TaskError> {
+    for other in SealProof::ALL {
+        let set = groth16::parameters(*other)?;
+        let counts = *other == proof || !proof.is_test_size();
+        let found = set
+            .has_network_key()
+            .map_err(|error| TaskError::new(Code::InputUnavailable, error.to_string()))?;
+        if counts && found {
+            let path = set.verifying_key_path();
+            let text = format!("the network's own key is there: {}", path.display());
+            return Err(TaskError::new(Code::InvalidParams, text)
+                .hint(format!("name a directory for tests in {DIRECTORY}")));
+        }
+    }
     Ok(())
 }
 

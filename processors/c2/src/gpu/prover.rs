@@ -136,12 +136,13 @@ impl OnDevice {
         let left = |taken: usize| budget.saturating_sub(taken);
         let taken = before.saturating_sub(context.free_bytes()?);
         let least = |wanted: &usize| MIN_WORKSPACE_BYTES.min(*wanted) + PASSING_BYTES;
-        let for_points = left(taken).saturating_sub(wanted.iter().map(least).sum());
+        let lists = Sections::list_bytes(&params, &circuit.variables);
+        let for_points = left(taken + lists).saturating_sub(wanted.iter().map(least).sum());
         let sections = Sections::load(
             &context,
             &mut staging,
             params,
-            (circuit.variables.n_bits(), for_points),
+            (&circuit.variables, for_points),
             watch,
         )?;
         let taken = before.saturating_sub(context.free_bytes()?);

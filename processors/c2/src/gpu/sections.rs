@@ -15,6 +15,7 @@ use super::{
     points::Curve,
 };
 use crate::{
+    assignment::Variables,
     params::{Params, Section},
     watch::{Phase, Watch},
 };
@@ -57,10 +58,10 @@ impl Sections {
         context: &Arc<Context>,
         staging: &mut Staging,
         params: Params,
-        (n_bits, for_points): (u32, usize),
+        (variables, for_points): (&Variables, usize),
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
-        let numbers: Vec<u8> = (0..n_bits).flat_map(u32::to_le_bytes).collect();
+        let numbers: Vec<u8> = (0..variables.n_bits()).flat_map(u32::to_le_bytes).collect();
         let all_bits = context.allocate(numbers.len())?;
         staging.upload(&all_bits, 0, &numbers)?;
         let mut left = for_points;
@@ -78,6 +79,9 @@ impl Sections {
                     watch.check()?;
                     let part = &mut buffer[..LOAD_BYTES.min(bytes - at)];
                     loaded.params.read_bytes(section, at, part)?;
+                    if is_list && !is_list_of(section, variables, part) {
+                        return Err(damaged(section));
+                    }
                     staging.upload(&to, at, part)?;
                     done += part.len() as u64;
                     watch.report(Phase::Loading, done, total);
@@ -86,6 +90,12 @@ impl Sections {
             }
         }
         Ok(loaded)
+    }
+
+    /// Bytes of what is always on the device: all lists.
+    pub fn list_bytes(params: &Params, variables: &Variables) -> usize {
+        let bytes = |section: &Section| params.len(*section) * section.element_bytes();
+        variables.n_bits() as usize * size_of::<u32>() + NUMBERS.iter().map(bytes).sum::<usize>()
     }
 
     fn bytes(&self, section: Section) -> usize {
@@ -135,4 +145,22 @@ impl Sections {
         let wanted = of_values.chain(of_bits).max().unwrap_or(0);
         usize::try_from(wanted).unwrap_or(usize::MAX)
     }
+}
+
+/// Whether all numbers of a part of a list are of columns that there are: the device looks at none of them.
+fn is_list_of(section: Section, variables: &Variables, part: &[u8]) -> bool {
+    let limit = match section {
+        Section::AValueColumns | Section::BValueColumns => variables.n_values(),
+        _ => variables.n_bits(),
+    };
+    let numbers = part.chunks_exact(size_of::<u32>()).filter_map(<[u8]>::first_chunk);
+    numbers.map(|bytes| u32::from_le_bytes(*bytes)).all(|number| number < limit)
+}
+
+fn damaged(section: Section) -> TaskError {
+    TaskError::new(
+        Code::ParametersMissing,
+        format!("the converted parameters are damaged: {section:?}"),
+    )
+    .hint("remove the `.keys` file beside the parameters, and it is made again")
 }

@@ -23,7 +23,7 @@ use storage_proofs_core::parameter_cache::parameter_cache_dir;
 
 use super::{
     convert::{self, Order, Source},
-    file::{Params, TEST_SOURCE},
+    file::{Params, Section, TEST_SOURCE},
 };
 use crate::{
     circuit::Circuit,
@@ -49,6 +49,7 @@ pub fn ensure(
 ) -> Result<(Params, bool), TaskError> {
     let set = groth16::parameters(proof)?;
     if let Some(params) = Kept::of(&set, false).made_for_tests(circuit, order)? {
+        check_key(&set, &params)?;
         return Ok((params, false));
     }
     let network = groth16::check_parameters(proof)?;
@@ -56,12 +57,29 @@ pub fn ensure(
     Ok((params, network))
 }
 
+/// Refuses parameters whose proofs the key that others verify with does not take: made for tests, and the key is
+/// the network's, say.
+fn check_key(set: &ParameterSet, params: &Params) -> Result<(), TaskError> {
+    let path = set.verifying_key_path();
+    let mut key = vec![0; params.len(Section::Key)];
+    params.read_bytes(Section::Key, 0, &mut key)?;
+    let theirs = fs::read(&path).map_err(|e| failure::input("the verifying key", &path, &e))?;
+    if theirs == key {
+        return Ok(());
+    }
+    let text = format!("{} is not the key of the parameters made for tests", path.display());
+    Err(TaskError::new(Code::ParametersMissing, text)
+        .hint("keep parameters for tests in a directory of their own"))
+}
+
 /// Whether converted parameters of a proof are there, so that taking them into use is a matter of reading.
 pub fn is_ready(proof: SealProof) -> bool {
     let Ok(set) = groth16::parameters(proof) else { return false };
     let kept = Kept::of(&set, false);
     let is_current = kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps));
-    is_current || (!kept.source.exists() && kept.converted.exists())
+    let is_for_tests = |params: Params| params.header().source == TEST_SOURCE;
+    let converted = || Params::open(&kept.converted).ok().flatten();
+    is_current || (!kept.source.exists() && converted().is_some_and(is_for_tests))
 }
 
 /// A directory for what is made of the parameters, instead of theirs: where that cannot be written.
@@ -118,6 +136,7 @@ impl Kept {
         if let Some(params) = self.marked(circuit, order)? {
             return Ok(params);
         }
+        let read_from = stamp(&self.source);
         let digest = self.check_digest(watch)?;
         let is_current = |params: &Params| params.header().source == digest;
         if self.open(circuit, order)?.filter(is_current).is_none() {
@@ -127,8 +146,11 @@ impl Kept {
             let source = Source { path: &self.source, digest, is_network, layout };
             convert::convert(&source, &self.converted, circuit, order, watch)?;
         }
-        // Without the marker the digest is taken again next time, and nothing else.
-        if let Ok(stamps) = self.stamps() {
+        // Without the marker the digest is taken again next time, and nothing else: as it is when the source
+        // was replaced meanwhile.
+        if let (Ok(read_from), Ok(stamps)) = (read_from, self.stamps())
+            && stamps.starts_with(&read_from)
+        {
             let _ = durable::write_bytes(&self.marker, stamps.as_bytes());
         }
         drop(turn);
@@ -171,8 +193,11 @@ impl Kept {
     fn open(&self, circuit: &Circuit, order: Order) -> Result<Option<Params>, TaskError> {
         let opened = Params::open(&self.converted)
             .map_err(|e| failure::input("the converted parameters", &self.converted, &e))?;
+        let n_rows = circuit.n_constraints().next_power_of_two();
         let fits = |params: &Params| {
-            params.header().circuit == circuit.digest && params.header().order == order.id
+            params.header().circuit == circuit.digest
+                && params.header().order == order.id
+                && params.len(Section::H) == n_rows
         };
         Ok(opened.filter(fits))
     }
@@ -227,17 +252,19 @@ impl Kept {
 
     /// What changes when either file does.
     fn stamps(&self) -> io::Result<String> {
-        let stamp = |path: &Path| {
-            let found = fs::metadata(path)?;
-            Ok::<_, io::Error>(format!(
-                "inode {}:{} length {} changed {}.{:09}\n",
-                found.dev(),
-                found.ino(),
-                found.len(),
-                found.ctime(),
-                found.ctime_nsec(),
-            ))
-        };
         Ok(stamp(&self.source)? + &stamp(&self.converted)?)
     }
+}
+
+/// What changes when a file does.
+fn stamp(path: &Path) -> io::Result<String> {
+    let found = fs::metadata(path)?;
+    Ok(format!(
+        "inode {}:{} length {} changed {}.{:09}\n",
+        found.dev(),
+        found.ino(),
+        found.len(),
+        found.ctime(),
+        found.ctime_nsec(),
+    ))
 }

@@ -80,6 +80,8 @@ pub(super) struct Writer {
     pub(super) bits: Bits,
     /// Where values stand between the bits: number `value` and those after it follow `n_bits` bits.
     runs: Vec<Run>,
+    /// Whether two values differ that a constraint asks to be equal.
+    is_false: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -102,6 +104,16 @@ impl Writer {
             self.runs.push(Run { value: self.values.len(), n_bits: self.bits.len() });
         }
         self.values.push(value);
+    }
+
+    /// Notes whether two values are equal, as a constraint asks.
+    pub(super) fn equal(&mut self, left: Scalar, right: Scalar) {
+        self.is_false |= left != right;
+    }
+
+    /// Whether all values were equal that constraints ask to be.
+    pub(super) fn holds(&self) -> bool {
+        !self.is_false
     }
 
     /// The full-size variable that was written last.

@@ -6,8 +6,8 @@
 //! Reading order: [`vanilla`] (what c1 hands over), [`generate`], `sector` (one partition), `label`,
 //! `path`, `poseidon`, `sha256`, `node`, `word` (32 booleans), `bits` (where it is written).
 //!
-//! Nothing here decides whether a vanilla proof is true: the witness of a false one violates the
-//! constraints exactly as the circuit's own would.
+//! The witness of a false vanilla proof violates the constraints exactly as the circuit's own would; that
+//! it does is seen on the way, since it can do so at few places only: [`generate_true`].
 
 mod bits;
 mod label;
@@ -19,13 +19,14 @@ mod sha256;
 pub mod vanilla;
 mod word;
 
+use blstrs::Scalar;
 use sealpipe_protocol::TaskError;
 
 use crate::{
     assignment::{Assignment, Variables},
     shape::Shape,
 };
-use vanilla::{Node, Proof};
+use vanilla::{Node, Proof, invalid};
 
 /// What is public of a sector.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,5 +55,28 @@ pub fn generate(
     public: &Public,
     proofs: &[Proof],
 ) -> Result<Assignment, TaskError> {
-    sector::generate(shape, variables, public, proofs)
+    sector::generate(shape, variables, public, proofs).map(|(assignment, _)| assignment)
+}
+
+/// The same for vanilla proofs that have to be true: with the inputs that a verifier has, what this gives
+/// satisfies the circuit.
+///
+/// All values are computed as the constraints have them, but for the roots: a path that does not lead to the
+/// root, and roots that are not those of the commitment, are all that can be wrong.
+///
+/// # Errors
+/// [`Code::InvalidInput`](sealpipe_protocol::Code::InvalidInput) for false ones, and those of [`generate`].
+pub fn generate_true(
+    shape: &Shape,
+    variables: &Variables,
+    public: &Public,
+    proofs: &[Proof],
+    inputs: &[Scalar],
+) -> Result<Assignment, TaskError> {
+    let (assignment, holds) = sector::generate(shape, variables, public, proofs)?;
+    let known = assignment.values.get(1..).and_then(|rest| rest.get(..inputs.len()));
+    if !holds || known != Some(inputs) {
+        return Err(invalid("a path or a challenge that is not the sector's".to_owned()));
+    }
+    Ok(assignment)
 }

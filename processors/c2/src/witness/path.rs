@@ -23,7 +23,7 @@ pub(super) enum Hash {
 }
 
 /// Writes the way from a leaf to the root, whose levels have these arities, and the leaf's position as
-/// an input.
+/// an input; gives the root that the way leads to.
 ///
 /// # Errors
 /// A path of another tree, or nodes that are no field elements.
@@ -33,7 +33,7 @@ pub(super) fn write(
     leaf: Scalar,
     path: &Path,
     arities: impl ExactSizeIterator<Item = usize>,
-) -> Result<(), TaskError> {
+) -> Result<Scalar, TaskError> {
     let (n_levels, found) = (arities.len(), path.levels().count());
     if found != n_levels {
         return Err(invalid(format!("a path of {found} levels in a tree of {n_levels}")));
@@ -61,7 +61,7 @@ pub(super) fn write(
         };
     }
     out.inputs.push(Scalar::from(position));
-    Ok(())
+    Ok(node)
 }
 
 /// The largest arity of a tree.

@@ -27,20 +27,28 @@ use crate::{
 /// Variables of a Poseidon of 8 with its insertion, at most; for the room that is made beforehand.
 const N_VALUES_OF_LEVEL: usize = 600;
 
-/// See [`super::generate`].
+/// The roots that all paths of a partition lead to.
+#[derive(Clone, Copy)]
+struct Roots {
+    comm_d: Scalar,
+    comm_c: Scalar,
+    comm_r_last: Scalar,
+}
+
+/// See [`super::generate`]; also whether the assignment satisfies the circuit.
 pub(super) fn generate(
     shape: &Shape,
     variables: &Variables,
     public: &Public,
     proofs: &[Proof],
-) -> Result<Assignment, TaskError> {
+) -> Result<(Assignment, bool), TaskError> {
     if proofs.len() != shape.n_challenges {
         let (n, expected) = (proofs.len(), shape.n_challenges);
         return Err(invalid(format!("{n} challenges in a partition of {expected}")));
     }
-    let (head, replica_id) = write_head(public, &proofs[0])?;
+    let (head, replica_id, roots) = write_head(public, &proofs[0])?;
     let challenges = (proofs.iter())
-        .map(|proof| Challenge::new(shape, &replica_id, proof))
+        .map(|proof| Challenge::new(shape, &replica_id, roots, proof))
         .collect::<Result<Vec<_>, _>>()?;
     let n_parts = challenges.first().map_or(0, Challenge::n_parts);
     let parts = (0..challenges.len() * n_parts)
@@ -54,11 +62,13 @@ pub(super) fn generate(
         .collect::<Result<Vec<_>, _>>()?;
     let challenges = parts.chunks(n_parts).zip(&tails);
     let pieces = challenges.flat_map(|(parts, tail)| parts.iter().chain([tail]));
-    Writer::assemble([&head].into_iter().chain(pieces), variables)
+    let pieces: Vec<_> = [&head].into_iter().chain(pieces).collect();
+    let holds = pieces.iter().all(|piece| piece.holds());
+    Ok((Writer::assemble(pieces.into_iter(), variables)?, holds))
 }
 
 /// Writes what all challenges share; the replica's id is returned as booleans.
-fn write_head(public: &Public, first: &Proof) -> Result<(Writer, [Word; 8]), TaskError> {
+fn write_head(public: &Public, first: &Proof) -> Result<(Writer, [Word; 8], Roots), TaskError> {
     let mut out = Writer::default();
     let input = |out: &mut Writer, node: &Node| -> Result<Scalar, TaskError> {
         let number = scalar(node)?;
@@ -68,14 +78,15 @@ fn write_head(public: &Public, first: &Proof) -> Result<(Writer, [Word; 8]), Tas
     };
     let replica_id = input(&mut out, &public.replica_id)?;
     let replica_id = node::write_bits(&mut out, &replica_id);
-    input(&mut out, &public.comm_d)?;
-    input(&mut out, &public.comm_r)?;
+    let comm_d = input(&mut out, &public.comm_d)?;
+    let comm_r = input(&mut out, &public.comm_r)?;
     let comm_r_last = scalar(first.comm_r_last_proof.path().root())?;
     let comm_c = scalar(first.replica_column_proofs.c_x.inclusion_proof.path().root())?;
     out.value(comm_r_last);
     out.value(comm_c);
-    poseidon(2)?.write(&mut out, &[comm_c, comm_r_last]);
-    Ok((out, replica_id))
+    let root = poseidon(2)?.write(&mut out, &[comm_c, comm_r_last]);
+    out.equal(root, comm_r);
+    Ok((out, replica_id, Roots { comm_d, comm_c, comm_r_last }))
 }
 
 fn poseidon(arity: usize) -> Result<&'static Poseidon, TaskError> {
@@ -86,6 +97,7 @@ fn poseidon(arity: usize) -> Result<&'static Poseidon, TaskError> {
 struct Challenge<'p> {
     shape: &'p Shape,
     replica_id: &'p [Word; 8],
+    roots: Roots,
     proof: &'p Proof,
     /// The challenged node's number.
     node: u64,
@@ -98,6 +110,7 @@ impl<'p> Challenge<'p> {
     fn new(
         shape: &'p Shape,
         replica_id: &'p [Word; 8],
+        roots: Roots,
         proof: &'p Proof,
     ) -> Result<Self, TaskError> {
         let columns = &proof.replica_column_proofs;
@@ -119,6 +132,7 @@ impl<'p> Challenge<'p> {
         Ok(Challenge {
             shape,
             replica_id,
+            roots,
             proof,
             node: labeling.node,
             columns: (columns.drg_parents.iter().chain(&columns.exp_parents))
@@ -152,7 +166,8 @@ impl<'p> Challenge<'p> {
         let path = self.proof.comm_d_proofs.path();
         let leaf = scalar(path.leaf())?;
         out.value(leaf);
-        path::write(&mut out, Hash::Sha256, leaf, path, repeat_n(2, n_levels))?;
+        let root = path::write(&mut out, Hash::Sha256, leaf, path, repeat_n(2, n_levels))?;
+        out.equal(root, self.roots.comm_d);
         Ok(out)
     }
 
@@ -166,7 +181,7 @@ impl<'p> Challenge<'p> {
         }
         let hash = self.column_hash.write(&mut out, &self.columns[parent]);
         if let Some(proof) = proofs.nth(parent) {
-            self.write_path(&mut out, hash, proof.inclusion_proof.path())?;
+            self.write_path(&mut out, hash, proof.inclusion_proof.path(), self.roots.comm_c)?;
         }
         Ok(out)
     }
@@ -198,10 +213,11 @@ impl<'p> Challenge<'p> {
         let data = scalar(self.proof.comm_d_proofs.path().leaf())?;
         let replica = labels.last().copied().unwrap_or_default() + data;
         out.value(replica);
-        self.write_path(&mut out, replica, self.proof.comm_r_last_proof.path())?;
+        let path = self.proof.comm_r_last_proof.path();
+        self.write_path(&mut out, replica, path, self.roots.comm_r_last)?;
         let hash = self.column_hash.write(&mut out, &labels);
         let proof = &self.proof.replica_column_proofs.c_x.inclusion_proof;
-        self.write_path(&mut out, hash, proof.path())?;
+        self.write_path(&mut out, hash, proof.path(), self.roots.comm_c)?;
         Ok(out)
     }
 
@@ -216,7 +232,11 @@ impl<'p> Challenge<'p> {
         out: &mut Writer,
         leaf: Scalar,
         path: &super::vanilla::Path,
+        expected: Scalar,
     ) -> Result<(), TaskError> {
-        path::write(out, Hash::Poseidon, leaf, path, self.shape.arities.iter().copied())
+        let arities = self.shape.arities.iter().copied();
+        let root = path::write(out, Hash::Poseidon, leaf, path, arities)?;
+        out.equal(root, expected);
+        Ok(())
     }
 }
