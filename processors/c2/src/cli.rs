@@ -24,6 +24,8 @@ Examples:
   sealpipe-c2                    as a processor: a worker starts it like this
   sealpipe-c2 --device cpu       the same on the cpu, with bellperson's prover
   sealpipe-c2 bench              makes 20 sectors of 2KiB and has them proved one after the other
+  sealpipe-c2 params make --size 8MiB
+                                 parameters for tests, computed on the GPU
 
 The parameters are looked for where filecoin-proofs does: FIL_PROOFS_PARAMETER_CACHE. They are converted once, into
 a file beside them of the same size. CUDA_VISIBLE_DEVICES is obeyed.";
@@ -92,7 +94,14 @@ pub fn main() -> ExitCode {
         }
         (Some(Command::Bench(bench)), On::Cuda) => bench::main(&bench, "cuda"),
         (Some(Command::Bench(bench)), On::Cpu) => bench::main(&bench, "cpu"),
-        (Some(Command::Params(command)), _) => params::main(&command),
+        (Some(Command::Params(command)), On::Cuda) => params::main(&command),
+        (Some(Command::Params(_)), On::Cpu) => {
+            eprintln!(
+                "error: parameters are made on a GPU here\n\
+                 hint: `sealpipe-reference params make` makes those of the test sizes on the cpu"
+            );
+            ExitCode::FAILURE
+        }
         (Some(Command::Helper { parent, cpus }), _) => {
             sealpipe_reference::helper::main(parent, cpus)
         }
