@@ -18,7 +18,7 @@ use sealpipe_gpu::{
 };
 
 use super::{
-    msm::{BLOCKS_PER_PROCESSOR, kernels::CurveKernels},
+    msm::{BLOCKS_PER_PROCESSOR, kernels::CurveKernels, plan::ADD_BLOCK},
     points::{Curve, G1},
 };
 
@@ -90,7 +90,7 @@ where
             table: context.allocate(N_ENTRIES * C::POINT_BYTES)?,
             scalars: context.allocate(MAX_BATCH * SCALAR_BYTES)?,
             pairs: context.allocate(MAX_BATCH * LEVELS[0] * PAIR_BYTES)?,
-            sums: context.allocate(MAX_BATCH * N_SUMS * C::POINT_BYTES)?,
+            sums: context.allocate(sums_bytes::<C>(MAX_BATCH))?,
             totals: context.allocate(LEVELS.len() * size_of::<u32>())?,
             curve: PhantomData,
         };
@@ -122,7 +122,7 @@ where
         let words: Vec<[u8; 32]> = scalars.par_iter().map(Scalar::to_repr).collect();
         staging.upload(&self.scalars, 0, words.as_flattened())?;
         let table = self.table.range(0, N_ENTRIES * C::POINT_BYTES)?;
-        let sums = self.sums.range(0, n * N_SUMS * C::POINT_BYTES)?;
+        let sums = self.sums.range(0, sums_bytes::<C>(n))?;
         let mut first = 0;
         for (level, pairs_each) in LEVELS.into_iter().enumerate() {
             let n_pairs = n * pairs_each;
@@ -144,6 +144,11 @@ where
         self.stream.finish()?;
         staging.download(to, &self.sums, (first - n) * C::POINT_BYTES)
     }
+}
+
+/// Bytes for the sums of n multiples, and for what a block that is not full writes beside them.
+fn sums_bytes<C: Curve>(n: usize) -> usize {
+    (n * N_SUMS + ADD_BLOCK as usize) * C::POINT_BYTES
 }
 
 /// Entry `digit + 2^16 place` is `digit 2^(16 place)` times the point.

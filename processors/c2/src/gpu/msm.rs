@@ -14,7 +14,7 @@
 pub mod bench;
 
 pub(super) mod kernels;
-mod plan;
+pub(super) mod plan;
 
 use std::sync::Arc;
 

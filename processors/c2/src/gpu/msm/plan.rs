@@ -21,7 +21,7 @@ pub(super) const MAX_LEVELS: u64 = 96;
 pub(super) const RUN: u64 = 256;
 
 /// `BLOCK` of `msm_add.cuh`.
-pub(super) const ADD_BLOCK: u64 = 128;
+pub(in crate::gpu) const ADD_BLOCK: u64 = 128;
 
 /// ceil(lg n), 0 for 0 and 1.
 pub(super) fn lg_ceil(n: u64) -> u32 {
