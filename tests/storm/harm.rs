@@ -24,6 +24,11 @@ const PAUSE: Duration = Duration::from_millis(1500);
 /// How long the disk stays full.
 const FULL: Duration = Duration::from_millis(1500);
 
+/// How long a stage is waited for that a sector may still come to, and how often it is looked for: pc1 of 8 MiB
+/// takes a fraction of a second.
+const LURK: Duration = Duration::from_secs(10);
+const PEEK: Duration = Duration::from_millis(5);
+
 /// How often the daemon is stopped and looked at until it is found in the middle of a write.
 const LOOKS: usize = 400;
 
@@ -195,7 +200,7 @@ impl Storm {
 
     /// Kills a processor of a stage, or its helper process, while it runs a task.
     fn kill_in(&mut self, world: &World, stage: &str) -> bool {
-        let Some((sector, attempt, processor, pid)) = running(world, stage) else { return false };
+        let Some((sector, attempt, processor, pid)) = coming(world, stage) else { return false };
         let strikes = self.in_a_row.entry(processor).or_default();
         *strikes += 1;
         if *strikes > IN_A_ROW {
@@ -290,6 +295,21 @@ fn running(world: &World, stage: &str) -> Option<(String, u64, String, i32)> {
         all.iter().find(|p| p["name"] == processor && !p["pid"].is_null())?["pid"].as_i64()?;
     let (name, attempt) = (text(sector, "name").to_owned(), sector["attempt"].as_u64()?);
     Some((name, attempt, processor.to_owned(), i32::try_from(pid).ok()?))
+}
+
+/// The same, waited for while something is not done that may come to the stage.
+fn coming(world: &World, stage: &str) -> Option<(String, u64, String, i32)> {
+    let deadline = Instant::now() + LURK;
+    loop {
+        if let Some(found) = running(world, stage) {
+            return Some(found);
+        }
+        let done = world.status()?["counts"]["done"].as_u64();
+        if done == Some(world.sectors + world.echoes) || Instant::now() > deadline {
+            return None;
+        }
+        sleep(PEEK);
+    }
 }
 
 fn signal(pid: i32, signal: Signal) {
