@@ -173,7 +173,8 @@ FN void add_pairs(const Affine<Field> *bases, Affine<Field> *sums, const Pair *p
             uint64_t i = own_from + turn * BLOCK;
             if (i - lane >= end) continue;
             Affine<Field> *to = sums + start + i;
-            Field own = load_apart(to - lane, lane);
+            Field own;
+            if (i < end) own = load_apart(to - lane, lane);
             // The sums go where the warp's products were.
             __syncwarp();
             if (i >= end) continue;

@@ -17,14 +17,15 @@
 // elements through shared memory, and the next three bits are those of the thread. Twiddles in between:
 // `rounds`, which has at 2^m the table [slot][l] of w_(2^m)^(rev(slot) l), l < 2^(m - 3).
 //
-// Measured on an H200: inverse 34.8 ms, forward 36.9 ms at 2^27, 1.00 and 1.06 ms at 2^22: two thirds of the
-// rate that the wide products alone could have. Memory is at a tenth of its own; what is missing are the
-// additions beside the products, and selections among them most: predicates in their place gain a tenth.
-//
 // Products for 8 elements: 4 for a transform of 8, 7 between rounds, 8 or 16 between passes. At 2^27, in
-// three passes of 9 bits, 102 for 27 bits of 8 elements: 12.75 each, where radix 2 has 13.5.
+// three passes of 9 bits, 102 for 27 bits of 8 elements: 12.75 each, where radix 2 has 13.5. All factors but
+// those that an inverse reads are known beforehand, so their ratios to r are in the tables: fr_fixed.cuh.
+//
+// Measured on an H200: inverse 27.9 ms, forward 28.2 ms at 2^27, 0.80 and 0.81 ms at 2^22. The pipe of products
+// is busy for three quarters of that; memory is at a sixth of its rate.
 #pragma once
 #include "block.cuh"
+#include "fr_fixed.cuh"
 
 namespace c2 {
 
@@ -33,6 +34,11 @@ constexpr unsigned PER_THREAD = 8;
 
 struct Eight {
     uint32_t x[PER_THREAD][8];
+};
+
+// A factor of a table: what fr::Fixed is, b and its ratio to r.
+struct Twiddle {
+    Element b, ratio;
 };
 
 // How a pass is laid out: a word of bytes, see `Shape` in ntt/plan.rs.
@@ -83,18 +89,23 @@ FN void cross_wide(uint32_t *a, uint32_t *b) {
     copy8(a, sum);
 }
 
-// w_4, (w_8 + w_8^3) / 2 and (w_8 - w_8^3) / 2, w_8 = 7^((r - 1) / 8), times 2^256.
-#define NTT_W4 {0xaa89cfb1, 0xf3b05674, 0x6006b9fe, 0x072f0140, 0x25667a26, 0xce9a0dbf, 0x2d598374, 0x4d2ce405}
-#define NTT_HALF_SUM {0x357acc6a, 0x3ff770ec, 0x5e4c2b4c, 0x9d3dbf02, 0xed78bd49, 0xdfa1a7e9, 0xf34d6761, 0x1d1faa85}
+// w_4, (w_8 + w_8^3) / 2 and (w_8 - w_8^3) / 2, w_8 = 7^((r - 1) / 8), each with its ratio to r.
+#define NTT_W4                                                                                    \
+    {{0x00000000, 0x00010000, 0x76030000, 0xec030002, 0x760304d0, 0x8d51ccce, 0x00000000, 0x00000000}, \
+     {0x5576304f, 0x61c5d9da, 0x3e76ec2a, 0x33cfcc0d, 0x56cd56b5, 0x381204ca, 0x00000001, 0x00000000}}
+#define NTT_HALF_SUM                                                                              \
+    {{0xa306c7d4, 0x69307dda, 0x8de2036c, 0x20ffd8fc, 0x9daf1e24, 0x23614066, 0x306dbb96, 0x23c58c92}, \
+     {0xca853396, 0x8a8dc2a9, 0x7f68e2f3, 0x93bdc41b, 0xf62d255c, 0x00ad26bb, 0x0956072d, 0x4efe41ca}}
 #define NTT_HALF_DIFFERENCE                                                                       \
-    {0xf6c8238e, 0x2ed7d8a8, 0xef11cf0b, 0xd1843b80, 0x68ddf412, 0x6054274e, 0x2f509bb9, 0x379857e1}
+    {{0xf46d77a6, 0x08f87f58, 0xf931b394, 0x928b48c5, 0xd3285ebe, 0x68a4e566, 0xd38cab51, 0x1091da63}, \
+     {0x0937dc72, 0xda6003c9, 0x9a31192f, 0x8e381741, 0x4c1e8070, 0x305e3aa4, 0x4adf8f8a, 0x24971e36}}
 
 // x0 … x3 -> y0, y1, y2, y3 with w_4, from canonical elements to ones below 2r.
 FN void transform4(uint32_t *x0, uint32_t *x1, uint32_t *x2, uint32_t *x3) {
-    const uint32_t w4[8] = NTT_W4;
+    const fr::Fixed w4 = NTT_W4;
     cross(x0, x2); // x0 + x2, x0 - x2
     cross(x1, x3);
-    fr::mul(x3, x3, w4);
+    fr::mul_fixed(x3, w4);
     cross_wide(x0, x1); // y0, y2
     cross_wide(x2, x3); // y1, y3
     uint32_t y2[8];
@@ -107,15 +118,15 @@ FN void transform4(uint32_t *x0, uint32_t *x1, uint32_t *x2, uint32_t *x3) {
 // y_3 are a_0 + w^2 a_2 and a_0 - w^2 a_2 plus (a_1 + a_3) (w + w^3) / 2 and plus or minus
 // (a_1 - a_3) (w - w^3) / 2; y_5 and y_7 are with minus.
 FN void transform8(uint32_t (*x)[8]) {
-    const uint32_t w4[8] = NTT_W4, half_sum[8] = NTT_HALF_SUM, half_difference[8] = NTT_HALF_DIFFERENCE;
+    const fr::Fixed w4 = NTT_W4, half_sum = NTT_HALF_SUM, half_difference = NTT_HALF_DIFFERENCE;
 #pragma unroll
     for (int i = 0; i < 4; i++) cross(x[i], x[i + 4]);
     transform4(x[0], x[1], x[2], x[3]); // y0, y2, y4, y6
-    fr::mul(x[6], x[6], w4);
+    fr::mul_fixed(x[6], w4);
     cross(x[4], x[6]);
     cross_wide(x[5], x[7]);
-    fr::mul(x[5], x[5], half_sum);
-    fr::mul(x[7], x[7], half_difference);
+    fr::mul_fixed(x[5], half_sum);
+    fr::mul_fixed(x[7], half_difference);
     cross(x[5], x[7]);
     cross_wide(x[4], x[5]); // y1, y5
     cross_wide(x[6], x[7]); // y3, y7
@@ -154,7 +165,7 @@ struct Pass {
     const Element *from;
     const Element *factor; // of the elements that inverse reads
     const Element *addend; // to the elements that are written
-    const Element *rounds, *low, *high;
+    const Twiddle *rounds, *low, *high;
     Layout layout;
 };
 
@@ -168,7 +179,7 @@ FN size_t address(const Layout &l, size_t block, unsigned u) {
 
 // A table's part for a thread: slot j's factor is at[j << lg_step].
 struct Factors {
-    const Element *at;
+    const Twiddle *at;
     unsigned lg_step;
 };
 
@@ -176,8 +187,7 @@ struct Factors {
 template <bool FORWARD> FN unsigned n_products(const Pass &pass, unsigned turn) {
     const unsigned rounds = pass.layout.rounds();
     if (turn == (FORWARD ? 0 : rounds)) return pass.low ? pass.high ? 2 : 1 : 0;
-    if (turn == 0) return pass.factor ? 1 : 0;
-    return turn < rounds;
+    return turn > 0 && turn < rounds;
 }
 
 // Whether these are the products between two rounds, which leave slot 0 as it is.
@@ -200,8 +210,6 @@ FN Factors factors(const Pass &pass, unsigned turn, unsigned n, unsigned thread,
         return Factors{(n == 0 ? pass.low : pass.high) + index,
                        window - l.lg_columns + (n == 0 ? l.lg_low : l.lg_high)};
     }
-    if (turn == 0) // inverse
-        return Factors{pass.factor + address(l, block, u), window - l.lg_columns + l.lg_stride};
     unsigned left = l.left(round);
     size_t index = (u >> l.lg_columns) & below(left - 3);
     return Factors{pass.rounds + ((size_t)1 << left) + index, left - 3};
@@ -243,6 +251,11 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
         for (unsigned j = 0; j < PER_THREAD; j++) {
             size_t at = first + ((size_t)j << lg_step);
             load(mine.x[j], pass.from + (at < n ? at : 0));
+            if (!FORWARD && pass.factor) {
+                uint32_t factor[8];
+                load(factor, pass.factor + (at < n ? at : 0));
+                fr::mul(mine.x[j], mine.x[j], factor);
+            }
         }
     });
 #pragma unroll 1
@@ -256,12 +269,14 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
 #pragma unroll
                 for (unsigned j = 0; j < PER_THREAD; j++) {
                     if (j == 0 && is_between_rounds(pass, turn)) {
-                        fr::subtract_r(mine.x[j], mine.x[j]);
+                        fr::reduce_once(mine.x[j]);
                         continue;
                     }
-                    uint32_t factor[8];
-                    load(factor, f.at + ((size_t)(j & (l.slots() - 1)) << f.lg_step));
-                    fr::mul(mine.x[j], mine.x[j], factor);
+                    const Twiddle *at = f.at + ((size_t)(j & (l.slots() - 1)) << f.lg_step);
+                    fr::Fixed factor;
+                    load(factor.b, &at->b);
+                    load(factor.ratio, &at->ratio);
+                    fr::mul_fixed(mine.x[j], factor);
                 }
             });
         }
@@ -284,7 +299,7 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
             size_t at = first + ((size_t)j << lg_step);
             if (at >= n) continue;
             if (l.lg_stride == last) {
-                fr::subtract_r(mine.x[j], mine.x[j]);
+                fr::reduce_once(mine.x[j]);
                 if (pass.addend) {
                     uint32_t other[8];
                     load(other, pass.addend + at);
@@ -304,8 +319,8 @@ template <bool FORWARD, class B> FN void run(B &block, const Pass &pass, Quad *s
 #define NTT_KERNEL(name, forward)                                                                 \
     extern "C" __global__ void __launch_bounds__(256, 2)                                          \
         name(c2::Element *to, const c2::Element *from, const c2::Element *factor,                 \
-             const c2::Element *addend, const c2::Element *rounds, const c2::Element *low,        \
-             const c2::Element *high, uint64_t layout) {                                          \
+             const c2::Element *addend, const c2::Twiddle *rounds, const c2::Twiddle *low,        \
+             const c2::Twiddle *high, uint64_t layout) {                                          \
         extern __shared__ c2::Quad shared[];                                                      \
         c2::Block<c2::Eight> block;                                                               \
         c2::Pass pass{to, from, factor, addend, rounds, low, high, c2::Layout(layout)};           \

@@ -3,12 +3,12 @@
 // y = M z for a matrix by rows, where most of z is bits and most entries are small: an entry is a column's
 // number, four bytes, and its coefficient's number in a table of scalars, two.
 //
-// Rows come sorted by length (gpu/rows.rs). Short ones, one a thread, stand in slices of 32 rows of the same
+// Rows come sorted by length (src/gpu/rows/order.rs). Short ones, one a thread, stand in slices of 32 rows of the same
 // length, entry j of the row of lane i at 32 j + i, so that a warp reads whole lines and no thread waits for
 // another. Long ones have a warp each and stand one after the other.
 //
 // Cost: 6 bytes and one addition (25 instructions) an entry whose column is a set bit, nothing but the bytes
-// for one that is not; a product (116 wide ones) for a value times a coefficient other than one.
+// for one that is not; a product (112 wide ones) for a value times a coefficient other than one.
 #pragma once
 #include "block.cuh"
 
@@ -118,26 +118,6 @@ FN void gather(B &block, Element *out, const Element *from, const uint32_t *indi
     });
 }
 
-// Bit i of out = bit indices[i] of from; the last word of 32 is filled up with zeros. `shared` has a byte a
-// thread.
-template <class B>
-FN void gather_bits(B &block, uint32_t *out, const uint32_t *from, const uint32_t *indices, size_t n,
-                    uint8_t *shared, size_t number) {
-    block.each([&](Nothing &, unsigned thread) {
-        size_t i = number * ROWS_BLOCK + thread;
-        uint32_t index = i < n ? indices[i] : 0;
-        shared[thread] = i < n && (from[index / 32] >> (index % 32) & 1);
-    });
-    block.barrier();
-    block.each([&](Nothing &, unsigned thread) {
-        size_t word = number * (ROWS_BLOCK / 32) + thread;
-        if (thread >= ROWS_BLOCK / 32 || word * 32 >= n) return;
-        uint32_t bits = 0;
-        for (unsigned i = 0; i < 32; i++) bits |= (uint32_t)shared[32 * thread + i] << i;
-        out[word] = bits;
-    });
-}
-
 } // namespace c2
 
 #ifdef __CUDACC__
@@ -168,13 +148,6 @@ extern "C" __global__ void __launch_bounds__(c2::ROWS_BLOCK)
     gather_scalars(c2::Element *out, const c2::Element *from, const uint32_t *indices, size_t n) {
     c2::Block<c2::Nothing> block;
     c2::gather(block, out, from, indices, n, blockIdx.x);
-}
-
-extern "C" __global__ void __launch_bounds__(c2::ROWS_BLOCK)
-    gather_bits(uint32_t *out, const uint32_t *from, const uint32_t *indices, size_t n) {
-    __shared__ uint8_t shared[c2::ROWS_BLOCK];
-    c2::Block<c2::Nothing> block;
-    c2::gather_bits(block, out, from, indices, n, shared, blockIdx.x);
 }
 
 #endif

@@ -20,7 +20,7 @@ use sealpipe_gpu::{
 
 mod reference;
 
-use reference::{Product, Random, bits, evaluate, interpolate, lengths};
+use reference::{Product, Random, evaluate, interpolate, lengths};
 
 /// The first GPU, in use.
 struct Gpu {
@@ -192,15 +192,12 @@ fn rows_are_multiplied_whatever_their_length() {
 }
 
 #[test]
-fn scalars_and_bits_are_gathered() {
+fn scalars_are_gathered() {
     let Some(mut gpu) = Gpu::open() else { return };
     let kernels = RowKernels::new(&gpu.context).unwrap();
     let mut random = Random(5);
     let from = random.scalars(6400);
-    let words: Vec<_> = (0..100).map(|_| random.word()).collect();
     let from_memory = gpu.put(&from);
-    let word_bytes: Vec<_> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    let words_memory = gpu.put_bytes(&word_bytes);
     for n in [1, 64, 255, 100_000] {
         let indices: Vec<_> = (0..n).map(|_| random.word() as u32 % 6400).collect();
         let bytes: Vec<_> = indices.iter().flat_map(|index| index.to_le_bytes()).collect();
@@ -209,11 +206,5 @@ fn scalars_and_bits_are_gathered() {
         kernels.gather_scalars(&mut gpu.stream, &out, &from_memory, (&at, n)).unwrap();
         let expected: Vec<_> = indices.iter().map(|index| from[*index as usize]).collect();
         assert!(gpu.get(&out) == expected, "{n} scalars");
-        let out = gpu.context.allocate(n.div_ceil(32) * 4).unwrap();
-        kernels.gather_bits(&mut gpu.stream, &out, &words_memory, (&at, n)).unwrap();
-        let expected: Vec<_> =
-            bits(&words, &indices).iter().flat_map(|word| word.to_le_bytes()).collect();
-        let found = gpu.get_bytes(&out);
-        assert_eq!(found, expected[..found.len()], "{n} bits");
     }
 }

@@ -26,8 +26,8 @@ struct Memory {
 template <bool FORWARD> static void ntt(Memory &memory, const uint64_t *a, uint64_t blocks, uint64_t threads) {
     using c2::Element;
     c2::Pass pass{memory.at<Element>(a[0]), memory.at<Element>(a[1]), memory.at<Element>(a[2]),
-                  memory.at<Element>(a[3]), memory.at<Element>(a[4]), memory.at<Element>(a[5]),
-                  memory.at<Element>(a[6]), c2::Layout(a[7])};
+                  memory.at<Element>(a[3]), memory.at<c2::Twiddle>(a[4]), memory.at<c2::Twiddle>(a[5]),
+                  memory.at<c2::Twiddle>(a[6]), c2::Layout(a[7])};
     std::vector<c2::Quad> shared(2 << pass.layout.lg_tile);
     for (uint64_t number = 0; number < blocks; number++) {
         c2::Block<c2::Eight> block(threads);
@@ -50,16 +50,12 @@ static void rows(bool is_long, Memory &memory, const uint64_t *a, uint64_t block
     }
 }
 
-static void gather(bool bits, Memory &memory, const uint64_t *a, uint64_t blocks, uint64_t threads) {
+static void gather(Memory &memory, const uint64_t *a, uint64_t blocks, uint64_t threads) {
+    using c2::Element;
     const auto *indices = memory.at<uint32_t>(a[2]);
-    std::vector<uint8_t> shared(threads);
     for (uint64_t number = 0; number < blocks; number++) {
         c2::Block<c2::Nothing> block(threads);
-        if (bits)
-            c2::gather_bits(block, memory.at<uint32_t>(a[0]), memory.at<uint32_t>(a[1]), indices, a[3],
-                            shared.data(), number);
-        else
-            c2::gather(block, memory.at<c2::Element>(a[0]), memory.at<c2::Element>(a[1]), indices, a[3], number);
+        c2::gather(block, memory.at<Element>(a[0]), memory.at<Element>(a[1]), indices, a[3], number);
     }
 }
 
@@ -73,7 +69,7 @@ int main() {
         if (kernel == 0) ntt<false>(memory, a, blocks, threads);
         else if (kernel == 1) ntt<true>(memory, a, blocks, threads);
         else if (kernel <= 3) rows(kernel == 3, memory, a, blocks, threads);
-        else if (kernel <= 5) gather(kernel == 5, memory, a, blocks, threads);
+        else if (kernel == 4) gather(memory, a, blocks, threads);
         else return 1;
     }
     return std::fwrite(memory.quads.data(), 1, bytes, stdout) != bytes;

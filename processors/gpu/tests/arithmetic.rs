@@ -46,6 +46,55 @@ fn inverse_power(bits: u64) -> Scalar {
     Scalar::from(2).pow_vartime([bits]).invert().unwrap()
 }
 
+/// floor(b 2^256 / r) for b below r, a bit at a time.
+fn ratio(b: &[u32]) -> Words {
+    let at_least = |a: &[u32]| !a.iter().rev().lt(R.iter().rev());
+    let (mut left, mut quotient) = (b.to_vec(), vec![0; 8]);
+    for bit in (0..256).rev() {
+        let mut carry = 0;
+        for word in &mut left {
+            (*word, carry) = (*word << 1 | carry, *word >> 31);
+        }
+        if at_least(&left) {
+            let mut borrow = false;
+            for (word, r) in left.iter_mut().zip(R) {
+                (*word, borrow) = word.borrowing_sub(r, borrow);
+            }
+            quotient[bit / 32] |= 1 << (bit % 32);
+        }
+    }
+    quotient
+}
+
+#[test]
+fn products_with_a_known_factor_are_products() {
+    let mut random = Random(2);
+    let mut r_minus_1 = R.to_vec();
+    r_minus_1[0] = 0;
+    let ones = vec![u32::MAX; 8];
+    let mut twice_r_minus_1: Words =
+        (0..8).map(|i| R[i] << 1 | if i > 0 { R[i - 1] >> 31 } else { 0 }).collect();
+    twice_r_minus_1[0] -= 1;
+    let mut one = vec![0; 8];
+    one[0] = 1;
+    let mut factors = vec![vec![0; 8], one, r_minus_1.clone()];
+    factors.extend((0..200).map(|_| random.words(8, 255)).filter(|words| is_below_r(words)));
+    let mut elements = vec![vec![0; 8], R.to_vec(), r_minus_1, twice_r_minus_1.clone(), ones];
+    elements.extend((0..40).map(|_| random.words(8, 256)));
+    let mut questions = Vec::new();
+    for (b, a) in factors.iter().flat_map(|b| elements.iter().map(move |a| (b, a))) {
+        let words = [&a[..], b, &ratio(b)].concat();
+        let is_below_2r = !a.iter().rev().gt(twice_r_minus_1.iter().rev());
+        questions.extend(is_below_2r.then(|| ("mul_fixed", words.clone())));
+        questions.push(("mul_fixed_wide", words));
+    }
+    for ((name, words), answer) in questions.iter().zip(ask(&questions)) {
+        let expected = value(&words[..8]) * value(&words[8..16]);
+        assert_eq!(value(&answer), expected, "{name} {words:x?}");
+        assert!(*name != "mul_fixed" || is_below_r(&answer), "{name} {words:x?}: {answer:x?}");
+    }
+}
+
 #[test]
 fn field_functions_do_what_blstrs_does() {
     let mut random = Random(1);

@@ -138,12 +138,3 @@ pub fn lengths(random: &mut Random, n: usize) -> Vec<usize> {
     };
     (0..n).map(|_| length(random)).collect()
 }
-
-/// Bits in words, the first in the lowest place.
-pub fn bits(words: &[u64], indices: &[u32]) -> Vec<u64> {
-    let mut out = vec![0; indices.len().div_ceil(64)];
-    for (i, index) in indices.iter().enumerate() {
-        out[i / 64] |= (words[*index as usize / 64] >> (index % 64) & 1) << (i % 64);
-    }
-    out
-}

@@ -2,9 +2,11 @@
 //
 // The device's arithmetic, compiled for the host: reads lines `function words…` and answers with the result's
 // words. Words are hexadecimal, least significant first.
+#include "../../cuda/fr_fixed.cuh"
 #include "../../cuda/poseidon.cuh"
 
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <sstream>
 #include <string>
@@ -28,7 +30,13 @@ int main() {
         if (name == "mul") fr::mul(out, a, b);
         else if (name == "square") fr::square(out, a);
         else if (name == "fifth_power") fr::fifth_power(out, a);
-        else if (name == "add_mod") fr::add_mod(out, a, b);
+        else if (name == "mul_fixed" || name == "mul_fixed_wide") {
+            fr::Fixed factor;
+            std::memcpy(&factor, b, sizeof factor);
+            std::memcpy(out, a, sizeof out);
+            if (name == "mul_fixed") fr::mul_fixed(out, factor);
+            else fr::mul_fixed_wide(out, factor);
+        } else if (name == "add_mod") fr::add_mod(out, a, b);
         else if (name == "sub_mod") fr::sub_mod(out, a, b);
         else if (name == "add_wide") fr::add_wide(out, a, b);
         else if (name == "sub_wide") fr::sub_wide(out, a, b);

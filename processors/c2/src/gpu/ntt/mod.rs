@@ -108,8 +108,8 @@ impl Ntt {
         for pass in &self.passes {
             let Tables { rounds, low, high } = pass.tables(direction, constant, scale);
             let places = [rounds, low, high].map(|table| {
-                let at = (bytes.len(), table.len() * element::BYTES);
-                bytes.extend(element::to_bytes(&table));
+                let at = (bytes.len(), table.len() * element::FIXED_BYTES);
+                bytes.extend(element::fixed_to_bytes(&table));
                 (!table.is_empty()).then_some(at)
             });
             passes.push((*pass, places));

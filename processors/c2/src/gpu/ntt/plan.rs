@@ -17,8 +17,8 @@ const COALESCED_LG_RADIX: u32 = 9;
 /// Elements of a thread, as a power of two.
 const LG_PER_THREAD: u32 = 3;
 
-/// The largest table that has every power between two passes, as a power of two: 8 MiB, so that it stays in
-/// the second cache. Larger ones are two factors, at the cost of one product.
+/// The largest table that has every power between two passes, as a power of two: 16 MiB, so that it stays
+/// in the second cache. Larger ones are two factors, at the cost of one product.
 const MAX_LG_DIRECT: u32 = 18;
 
 /// One pass: the transform of a digit of the index.

@@ -26,7 +26,6 @@ pub struct RowKernels {
     short: Kernel,
     long: Kernel,
     gather_scalars: Kernel,
-    gather_bits: Kernel,
 }
 
 /// A table of coefficients on the device; the first is one.
@@ -110,7 +109,6 @@ impl RowKernels {
             short: context.kernel("rows_short", 0)?,
             long: context.kernel("rows_long", 0)?,
             gather_scalars: context.kernel("gather_scalars", 0)?,
-            gather_bits: context.kernel("gather_bits", 0)?,
         })
     }
 
@@ -180,30 +178,6 @@ impl RowKernels {
             (n as u64).into(),
         ];
         stream.launch(&self.gather_scalars, blocks(n as u64, BLOCK)?, BLOCK, &mut arguments)
-    }
-
-    /// Bit i of `out` = bit `indices[i]` of `from`, for n bits; both are words with the first bit lowest, and
-    /// the last 32 bits of `out` that are begun are filled up with zeros.
-    ///
-    /// # Errors
-    /// As [`gather_scalars`](Self::gather_scalars).
-    pub fn gather_bits(
-        &self,
-        stream: &mut Stream,
-        out: &DeviceMemory,
-        from: &DeviceMemory,
-        (indices, n): (&DeviceMemory, usize),
-    ) -> Result<(), GpuError> {
-        if n == 0 {
-            return Ok(());
-        }
-        let mut arguments = [
-            out.range(0, n.div_ceil(32) * 4)?,
-            from.range(0, from.n_bytes())?,
-            indices.range(0, n * 4)?,
-            (n as u64).into(),
-        ];
-        stream.launch(&self.gather_bits, blocks(n as u64, BLOCK)?, BLOCK, &mut arguments)
     }
 }
 
