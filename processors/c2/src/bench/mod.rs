@@ -91,8 +91,8 @@ fn measure(arguments: &Arguments, device: &str) -> Result<(), TaskError> {
     let dir = sectors::directory()?;
     let began = Instant::now();
     let make = if arguments.sparse { Sector::sparse } else { Sector::make };
-    let sectors = (0..arguments.count).map(|i| make(dir.path(), arguments.size, i));
-    let sectors = sectors.collect::<Result<Vec<_>, _>>()?;
+    let make = |i| make(dir.path(), arguments.size, i);
+    let sectors = sectors::all(arguments.count, &make)?;
     let made = if arguments.sparse { "sparse sectors" } else { "sectors through c1" };
     tell(&json!({ "bench": made, "count": sectors.len(), "ms": ms(began) }));
     let began = Instant::now();

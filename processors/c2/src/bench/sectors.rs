@@ -5,7 +5,9 @@
 
 use std::{
     fs,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread::{self, available_parallelism},
 };
 
 use sealpipe_protocol::{
@@ -48,6 +50,30 @@ pub fn directory() -> Result<Scratch, TaskError> {
     Scratch::create(std::env::temp_dir().join(format!("sealpipe-c2-bench-{}", std::process::id())))
 }
 
+/// Sectors 0 to `n`, made by `make` side by side: sealing is for the most part one thread's work.
+///
+/// # Errors
+/// The first of theirs.
+pub fn all(
+    n: u64,
+    make: &(dyn Fn(u64) -> Result<Sector, TaskError> + Sync),
+) -> Result<Vec<Sector>, TaskError> {
+    let n_threads = available_parallelism().map_or(1, |cpus| cpus.get() as u64 / 2).clamp(1, n);
+    let every = |first: u64| (first..n).step_by(n_threads as usize).map(make).collect();
+    let made: Vec<Result<Vec<_>, _>> = thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..n_threads).map(|first| scope.spawn(move || every(first))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    });
+    let mut sectors: Vec<_> =
+        made.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    sectors.sort_by_key(|sector: &Sector| sector.number);
+    Ok(sectors)
+}
+
 /// Bytes that follow from a name and a number.
 fn derived(name: &str, number: u64) -> Bytes32 {
     let mut bytes: [u8; 32] =
@@ -62,11 +88,12 @@ fn prover_id() -> Bytes32 {
 }
 
 impl Sector {
-    /// Makes sector `number` in `dir`.
+    /// Makes sector `number` in `dir`, and leaves nothing of it there but what c1 wrote.
     ///
     /// # Errors
     /// Those of the stages.
     pub fn make(dir: &Path, proof: SealProof, number: u64) -> Result<Self, TaskError> {
+        let out_path = Self::opened(dir, number);
         let dir = dir.join(number.to_string());
         let cache_dir = dir.join("cache");
         fs::create_dir_all(&cache_dir)
@@ -124,10 +151,11 @@ impl Sector {
                 pieces: added.pieces,
                 sealed_path,
                 cache_dir,
-                out_path: dir.join("c1.json"),
+                out_path,
             },
             &quiet,
         )?;
+        fs::remove_dir_all(&dir).map_err(|error| failure::output("a sector", &dir, &error))?;
         let comm_r = encoded.comm_r;
         Ok(Self { number, proof, ticket, seed, comm_d, comm_r, c1: opened.file })
     }
@@ -139,10 +167,15 @@ impl Sector {
     pub fn sparse(dir: &Path, proof: SealProof, number: u64) -> Result<Self, TaskError> {
         let Opened { c1, comm_d, comm_r, ticket, seed } =
             sparse::open(proof, prover_id(), number, number)?;
-        let path = dir.join(format!("{number}.json"));
+        let path = Self::opened(dir, number);
         fs::write(&path, &c1).map_err(|error| failure::output("a sector", &path, &error))?;
         let (size, sha256) = (c1.len() as u64, Bytes32(Sha256::digest(&c1).into()));
         Ok(Self { number, proof, ticket, seed, comm_d, comm_r, c1: FileRef { path, size, sha256 } })
+    }
+
+    /// Where what c1 writes lies.
+    fn opened(dir: &Path, number: u64) -> PathBuf {
+        dir.join(format!("{number}.json"))
     }
 
     /// A piece of the whole sector's size.
