@@ -56,6 +56,7 @@ impl Resident {
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let circuit = circuit(proof, watch)?;
+        watch.check()?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report(Phase::Loading, 0, 1);
         let load = |device| gpu::prover::load(device, &circuit, params.clone(), watch);

@@ -122,8 +122,10 @@ impl OnDevice {
         let before = context.free_bytes()?;
         let mut staging = Staging::new(&context)?;
         let mut matrix = |matrix: &circuit::Matrix| {
+            watch.check()?;
             let circuit::Matrix { ends, columns, coefficients } = matrix;
-            Matrix::new(&context, &mut staging, Rows { ends, columns, coefficients })
+            let rows = Rows { ends, columns, coefficients };
+            Ok::<_, TaskError>(Matrix::new(&context, &mut staging, rows)?)
         };
         let matrices = [matrix(&circuit.a)?, matrix(&circuit.b)?, matrix(&circuit.c)?];
         let coefficients = Coefficients::new(&context, &mut staging, &circuit.coefficients)?;
