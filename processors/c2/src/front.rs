@@ -148,6 +148,8 @@ impl Processor for OnCuda {
         // This process has pinned itself: what it may run on is what was granted.
         let cpus = placement::current_cpus()
             .map_err(|error| TaskError::io(Code::PlacementMismatch, "cpus", &error))?;
+        // Before anything is looked for: what is wrong with it has to be changed in any case.
+        gpu::budget::limit()?;
         let devices = device::all()?;
         let mut offer = serve::offer(Stage::C2, 1);
         offer.device = Some("cuda".to_owned());

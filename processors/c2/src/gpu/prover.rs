@@ -19,7 +19,7 @@ use sealpipe_gpu::{
 use sealpipe_protocol::TaskError;
 
 use super::{
-    element,
+    budget, element,
     lane::Lane,
     msm::{At, SCALAR_BYTES},
     points::{Curve, G1, G2},
@@ -55,23 +55,21 @@ const MIN_WORKSPACE_BYTES: usize = 1 << 30;
 /// Room of a lane for points that do not stay, in bytes.
 const PASSING_BYTES: usize = 256 << 20;
 
-/// What is left to the driver and to others, such as a pc2, in bytes.
-const RESERVE_BYTES: usize = 3 << 29;
-
-/// Bytes of the device to be used at most, instead of all that are free: for tests, and for who shares it.
-const MEMORY_VARIABLE: &str = "SEALPIPE_C2_MEMORY";
-
 /// Loads what stays on a device.
 ///
 /// # Errors
-/// [`Kind::OutOfMemory`] when not even the matrices fit, what the disk and the driver say, and a stop.
+/// [`Kind::OutOfMemory`] when not even the matrices fit, with the device's name; what the disk and the driver say, and a stop.
 pub fn load(
     device: &Device,
     circuit: &Circuit,
     params: Params,
     watch: &Watch<'_>,
 ) -> Result<Box<dyn Prover>, TaskError> {
-    Ok(Box::new(OnDevice::load(device, circuit, params, watch)?))
+    let least_bytes = budget::least_bytes(circuit, &params);
+    match OnDevice::load(device, circuit, params, watch) {
+        Ok(loaded) => Ok(Box::new(loaded)),
+        Err(error) => Err(budget::explained(error, device, least_bytes)),
+    }
 }
 
 /// A device in use.
@@ -118,7 +116,7 @@ impl OnDevice {
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let context = super::open(device)?;
-        let budget = budget(&context)?;
+        let budget = budget::budget(&context)?;
         let before = context.free_bytes()?;
         let mut staging = Staging::new(&context)?;
         let mut matrix = |matrix: &circuit::Matrix| {
@@ -181,17 +179,6 @@ impl OnDevice {
         }
         self.stream.finish()
     }
-}
-
-/// Bytes of a device that may be used.
-fn budget(context: &Arc<Context>) -> Result<usize, GpuError> {
-    let free = context.free_bytes()?.saturating_sub(RESERVE_BYTES);
-    let Ok(text) = std::env::var(MEMORY_VARIABLE) else { return Ok(free) };
-    let limit = text.trim().parse::<usize>().map_err(|_| {
-        let text = format!("{MEMORY_VARIABLE} is {text:?}, expected a number of bytes");
-        GpuError::new(Kind::Defect, text)
-    })?;
-    Ok(free.min(limit))
 }
 
 /// Bytes of workspace with which each lane is fastest.
