@@ -64,22 +64,8 @@ impl Resident {
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
         }
-        Self::with(proof, network, circuit.variables, &params, provers)
-    }
-
-    /// The same with provers of any kind.
-    ///
-    /// # Errors
-    /// A key that cannot be read.
-    pub fn with(
-        proof: SealProof,
-        network: bool,
-        variables: Variables,
-        params: &Params,
-        provers: Vec<Box<dyn Prover>>,
-    ) -> Result<Self, TaskError> {
-        let keys = Keys::new(key(params)?);
-        Ok(Self { proof, network, variables, keys, provers })
+        let keys = Keys::new(key(&params)?);
+        Ok(Self { proof, network, variables: circuit.variables, keys, provers })
     }
 
     /// Of which sectors.

@@ -21,7 +21,7 @@ use sealpipe_protocol::TaskError;
 use super::{
     budget, element,
     lane::Lane,
-    msm::{At, SCALAR_BYTES},
+    msm::At,
     points::{Curve, G1, G2},
     quotient::Quotient,
     rows::{Coefficients, Columns, Matrix, RowKernels, order::Rows},
@@ -207,7 +207,7 @@ impl Parts {
         let [a, b, c] = &self.row_values;
         let witness = &self.witness;
         let mut stream = lock(&self.quotient_stream);
-        let n_values = witness.values.n_bytes() / SCALAR_BYTES;
+        let n_values = witness.values.n_bytes() / element::BYTES;
         let z = Columns { values: &witness.values, n_values, bits: &witness.bits };
         let n_rows = self.quotient.n_rows() as usize;
         for (values, matrix) in self.row_values.iter().zip(&self.matrices) {
@@ -234,7 +234,7 @@ impl Parts {
     }
 
     fn l(&self, watch: &Watch<'_>) -> Result<G1Projective, TaskError> {
-        let offset = self.witness.n_inputs * SCALAR_BYTES;
+        let offset = self.witness.n_inputs * element::BYTES;
         let values = (Section::LValues, At { memory: &self.witness.values, offset });
         let bits = (Section::LBits, at(&self.sections.all_bits));
         self.query::<G1>(&mut lock(&self.lanes[1]), values, bits, watch)
@@ -298,7 +298,7 @@ impl Witness {
         variables: &Variables,
         params: &Params,
     ) -> Result<Self, GpuError> {
-        let scalars = |n: usize| context.allocate(n * SCALAR_BYTES);
+        let scalars = |n: usize| context.allocate(n * element::BYTES);
         let n_bits = u64::from(variables.n_bits());
         Ok(Self {
             values: scalars(variables.n_values() as usize)?,

@@ -170,16 +170,8 @@ impl RowKernels {
         from: &DeviceMemory,
         (indices, n): (&DeviceMemory, usize),
     ) -> Result<(), GpuError> {
-        if n == 0 {
-            return Ok(());
-        }
-        let mut arguments = [
-            out.range(0, n * element::BYTES)?,
-            from.range(0, from.n_bytes())?,
-            indices.range(0, n * 4)?,
-            (n as u64).into(),
-        ];
-        stream.launch(&self.gather_scalars, blocks(n as u64, BLOCK)?, BLOCK, &mut arguments)
+        let out = out.range(0, n * element::BYTES)?;
+        gather(stream, &self.gather_scalars, out, from, (indices, n))
     }
 
     /// Bit i of `out` = bit `indices[i]` of `from`, for n bits; both are words with the first bit lowest, and
@@ -194,17 +186,24 @@ impl RowKernels {
         from: &DeviceMemory,
         (indices, n): (&DeviceMemory, usize),
     ) -> Result<(), GpuError> {
-        if n == 0 {
-            return Ok(());
-        }
-        let mut arguments = [
-            out.range(0, n.div_ceil(32) * 4)?,
-            from.range(0, from.n_bytes())?,
-            indices.range(0, n * 4)?,
-            (n as u64).into(),
-        ];
-        stream.launch(&self.gather_bits, blocks(n as u64, BLOCK)?, BLOCK, &mut arguments)
+        let out = out.range(0, n.div_ceil(32) * 4)?;
+        gather(stream, &self.gather_bits, out, from, (indices, n))
     }
+}
+
+fn gather(
+    stream: &mut Stream,
+    kernel: &Kernel,
+    out: Argument,
+    from: &DeviceMemory,
+    (indices, n): (&DeviceMemory, usize),
+) -> Result<(), GpuError> {
+    if n == 0 {
+        return Ok(());
+    }
+    let from = from.range(0, from.n_bytes())?;
+    let mut arguments = [out, from, indices.range(0, n * 4)?, (n as u64).into()];
+    stream.launch(kernel, blocks(n as u64, BLOCK)?, BLOCK, &mut arguments)
 }
 
 fn words<const N: usize, T: Copy>(words: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
