@@ -58,7 +58,8 @@ const PASSING_BYTES: usize = 256 << 20;
 /// Loads what stays on a device.
 ///
 /// # Errors
-/// [`Kind::OutOfMemory`] when not even the matrices fit, with the device's name; what the disk and the driver say, and a stop.
+/// [`Kind::OutOfMemory`] when not even the matrices fit, with the device's name; what the disk and the driver
+/// say, and a stop.
 pub fn load(
     device: &Device,
     circuit: &Circuit,
@@ -119,12 +120,7 @@ impl OnDevice {
         let budget = budget::budget(&context)?;
         let before = context.free_bytes()?;
         let mut staging = Staging::new(&context)?;
-        let mut matrix = |matrix: &circuit::Matrix| {
-            watch.check()?;
-            let circuit::Matrix { ends, columns, coefficients } = matrix;
-            let rows = Rows { ends, columns, coefficients };
-            Ok::<_, TaskError>(Matrix::new(&context, &mut staging, rows)?)
-        };
+        let mut matrix = |matrix| put_matrix(&context, &mut staging, matrix, watch);
         let matrices = [matrix(&circuit.a)?, matrix(&circuit.b)?, matrix(&circuit.c)?];
         let coefficients = Coefficients::new(&context, &mut staging, &circuit.coefficients)?;
         let n_rows = circuit.n_constraints().next_power_of_two();
@@ -179,6 +175,17 @@ impl OnDevice {
         }
         self.stream.finish()
     }
+}
+
+/// Brings a matrix onto the device, unless there is a stop.
+fn put_matrix(
+    context: &Arc<Context>,
+    staging: &mut Staging,
+    circuit::Matrix { ends, columns, coefficients }: &circuit::Matrix,
+    watch: &Watch<'_>,
+) -> Result<Matrix, TaskError> {
+    watch.check()?;
+    Ok(Matrix::new(context, staging, Rows { ends, columns, coefficients })?)
 }
 
 /// Bytes of workspace with which each lane is fastest.
