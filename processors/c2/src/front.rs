@@ -3,7 +3,10 @@
 //! The processor: one stage, one task at a time, since a task takes all GPUs or all cpus.
 
 use std::{
-    sync::{Mutex, MutexGuard, OnceLock, TryLockError},
+    sync::{
+        Mutex, MutexGuard, OnceLock, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -80,6 +83,10 @@ fn only_c2(job: Job) -> Result<Job, TaskError> {
 pub struct OnCuda {
     seen: OnceLock<(Vec<Device>, usize)>,
     resident: Mutex<Option<Resident>>,
+    /// What is loaded before a task asks for it.
+    expected: OnceLock<Option<SealProof>>,
+    /// Whether a task has asked for something else.
+    is_unexpected: AtomicBool,
 }
 
 impl OnCuda {
@@ -129,14 +136,19 @@ impl OnCuda {
     }
 
     /// The largest size whose parameters are here in the form of the device: a machine has one, most of
-    /// the time.
-    fn expected() -> Option<SealProof> {
-        SealProof::ALL
-            .iter()
-            .copied()
-            .filter(|proof| kept::is_ready(*proof))
-            .max_by_key(|proof| proof.sector_bytes())
+    /// the time. Looked for once.
+    fn expected(&self) -> Option<SealProof> {
+        let ready = || SealProof::ALL.iter().copied().filter(|proof| kept::is_ready(*proof));
+        *self.expected.get_or_init(|| ready().max_by_key(|proof| proof.sector_bytes()))
     }
+}
+
+/// Ends this process soon when a device was lost.
+fn unless_lost<T>(ended: Result<T, TaskError>) -> Result<T, TaskError> {
+    if ended.as_ref().is_err_and(|error| error.known_code() == Some(Code::DeviceLost)) {
+        device::end_process_soon();
+    }
+    ended
 }
 
 impl Processor for OnCuda {
@@ -148,6 +160,8 @@ impl Processor for OnCuda {
         // This process has pinned itself: what it may run on is what was granted.
         let cpus = placement::current_cpus()
             .map_err(|error| TaskError::io(Code::PlacementMismatch, "cpus", &error))?;
+        // Before anything is looked for: what is wrong with it has to be changed in any case.
+        gpu::budget::limit()?;
         let devices = device::all()?;
         let mut offer = serve::offer(Stage::C2, 1);
         offer.device = Some("cuda".to_owned());
@@ -159,18 +173,25 @@ impl Processor for OnCuda {
     }
 
     fn warming(&self) -> Option<String> {
-        Self::expected().map(|proof| format!("loading the parameters of {}", proof.size_name()))
+        self.expected().map(|proof| format!("loading the parameters of {}", proof.size_name()))
     }
 
     fn warm_up(&self) -> Result<(), TaskError> {
-        let Some(proof) = Self::expected() else { return Ok(()) };
-        let watch = Watch::nobody();
-        let mut resident = self.enter(&watch)?;
-        // A task that came first has loaded what it needs.
-        if resident.is_some() {
-            return Ok(());
+        let Some(proof) = self.expected() else { return Ok(()) };
+        let watch = Watch::nobody().until(&self.is_unexpected);
+        let load = || {
+            let mut resident = self.enter(&watch)?;
+            // A task that came first has loaded what it needs.
+            match *resident {
+                Some(_) => Ok(()),
+                None => self.load(&mut resident, proof, &watch).map(drop),
+            }
+        };
+        match unless_lost(load()) {
+            // A task loads what it needs instead.
+            Err(error) if error.known_code() == Some(Code::Cancelled) => Ok(()),
+            ended => ended,
         }
-        self.load(&mut resident, proof, &watch).map(drop)
     }
 
     fn run(&self, job: Job, task: &TaskContext) -> Result<Done, TaskError> {
@@ -178,13 +199,13 @@ impl Processor for OnCuda {
             return Err(TaskError::new(Code::InternalError, "c2 is not c2"));
         };
         let watch = Watch::new(task, groth16::n_partitions(params.proof));
+        if self.expected() != Some(params.proof) {
+            self.is_unexpected.store(true, Ordering::Relaxed);
+        }
         let mut resident = self.enter(&watch)?;
         let ended = self
             .load(&mut resident, params.proof, &watch)
             .and_then(|resident| stage::run(&params, resident, &watch));
-        if ended.as_ref().is_err_and(|error| error.known_code() == Some(Code::DeviceLost)) {
-            device::end_process_soon();
-        }
-        ended.map(|output| Done::new(&output))
+        unless_lost(ended).map(|output| Done::new(&output))
     }
 }

@@ -5,7 +5,8 @@
 //! Reading order: [`shape`] (what decides a circuit), [`assignment`] (the values of a circuit's variables),
 //! [`circuit`] (its constraints), [`witness`] (the values, of a vanilla proof), [`params`] (the parameters as a
 //! device takes them), [`gpu`] (everything on a device), [`prove`] (the proof from sums), [`resident`] (what
-//! stays), [`stage`] (a task), [`front`] and [`cli`] (the program), [`bench`] (it measured).
+//! stays), [`stage`] (a task), `share` (its partitions on several devices), [`front`] and [`cli`] (the
+//! program), [`bench`] (it measured).
 
 pub mod assignment;
 pub mod bench;
@@ -17,6 +18,7 @@ pub mod params;
 pub mod prove;
 pub mod resident;
 pub mod shape;
+mod share;
 pub mod stage;
 pub mod watch;
 pub mod witness;

@@ -56,6 +56,7 @@ impl Resident {
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let circuit = circuit(proof, watch)?;
+        watch.check()?;
         let (params, network) = kept::ensure(proof, &circuit, gpu::ORDER, watch)?;
         watch.report(Phase::Loading, 0, 1);
         let load = |device| gpu::prover::load(device, &circuit, params.clone(), watch);
@@ -63,22 +64,8 @@ impl Resident {
         if provers.is_empty() {
             return Err(GpuError::new(Kind::NoDevice, "no GPU was granted").into());
         }
-        Self::with(proof, network, circuit.variables, &params, provers)
-    }
-
-    /// The same with provers of any kind.
-    ///
-    /// # Errors
-    /// A key that cannot be read.
-    pub fn with(
-        proof: SealProof,
-        network: bool,
-        variables: Variables,
-        params: &Params,
-        provers: Vec<Box<dyn Prover>>,
-    ) -> Result<Self, TaskError> {
-        let keys = Keys::new(key(params)?);
-        Ok(Self { proof, network, variables, keys, provers })
+        let keys = Keys::new(key(&params)?);
+        Ok(Self { proof, network, variables: circuit.variables, keys, provers })
     }
 
     /// Of which sectors.

@@ -6,11 +6,7 @@
 //! verify is the device's fault.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{self, Receiver},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -35,8 +31,10 @@ use storage_proofs_porep::stacked::{PublicParams, StackedCompound};
 
 use crate::{
     assignment::{Assignment, Variables},
+    prove::{Keys, Prover},
     resident::Resident,
     shape::{self, Shape},
+    share::{share, unless_panicked},
     watch::{Phase, Watch},
     witness::{self, Public},
 };
@@ -64,87 +62,39 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     let phase1 = watch.timed("reading", || c2::read_phase1::<Tree>(params))?;
     let Resident { variables, keys, provers, .. } = resident;
     let public = watch.timed("set-up", || shape::setup::<Tree>(params.proof))?;
+    let is_over = AtomicBool::new(false);
     let partitions = Partitions {
         statement: vanilla::statement(&phase1)?,
         shape: Shape::of(&public),
         public,
         phase1: &phase1,
         variables,
-        watch,
+        watch: watch.until(&is_over),
         steps: AtomicUsize::new(0),
-        is_over: AtomicBool::new(false),
     };
-    let n_partitions = phase1.vanilla_proofs.len();
-    let proofs = Mutex::new(vec![None; n_partitions]);
-    let (proved, checked) = thread::scope(|scope| {
-        let checking = scope.spawn(|| {
-            let checked = watch.timed("check", || vanilla::check(params, &phase1));
-            partitions.is_over.fetch_or(checked.is_err(), Ordering::Relaxed);
-            checked
+    let n = phase1.vanilla_proofs.len();
+    let mut checked = Ok(());
+    let proved = thread::scope(|scope| {
+        scope.spawn(|| {
+            let check = || watch.timed("check", || vanilla::check(params, &phase1));
+            checked = unless_panicked("the check of the output of c1", check);
+            is_over.fetch_or(checked.is_err(), Ordering::Relaxed);
         });
-        // One witness waits for each device.
-        let (to_prove, witnesses) = mpsc::sync_channel(provers.len());
-        let assigning = scope.spawn(|| {
-            let to_prove = to_prove;
-            for k in 0..n_partitions {
-                // Nobody receives only when all have ended.
-                if to_prove.send((k, partitions.assign(k))).is_err() {
-                    return;
-                }
-            }
-        });
-        // Gone with the last device, so that nobody waits for one that has ended.
-        let witnesses = Arc::new(Mutex::new(witnesses));
-        let proving: Vec<_> = provers
-            .iter_mut()
-            .map(|prover| {
-                let (partitions, proofs) = (&partitions, &proofs);
-                let witnesses = Arc::clone(&witnesses);
-                let keys = &*keys;
-                scope.spawn(move || {
-                    while let Some((k, assignment)) = next(&witnesses) {
-                        let assignment = assignment?;
-                        partitions.go_on()?;
-                        let inputs = partitions.inputs(k)?;
-                        let proof = keys.prove(prover.as_mut(), &assignment, &inputs, watch)?;
-                        partitions.step("proof");
-                        let mut proofs = proofs.lock().unwrap_or_else(PoisonError::into_inner);
-                        proofs[k] = Some(proof);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        drop(witnesses);
-        let proved = proving.into_iter().map(joined).fold(Ok(()), Result::and);
-        let checked = joined(checking);
-        let _ = assigning.join();
-        (proved, checked)
+        let prove = |prover: &mut Box<dyn Prover>, k, assignment| {
+            partitions.prove(k, &assignment, keys, prover.as_mut())
+        };
+        share(n, provers, &is_over, |k| partitions.assign(k), prove)
     });
     // What is wrong with the input explains what went wrong later.
     watch.check()?;
-    checked.and(proved)?;
-    let proofs = proofs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    written(proofs)
-}
-
-/// The next witness, whoever of the devices is free.
-fn next<T>(witnesses: &Mutex<Receiver<T>>) -> Option<T> {
-    witnesses.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
-}
-
-fn joined(thread: thread::ScopedJoinHandle<'_, Result<(), TaskError>>) -> Result<(), TaskError> {
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(TaskError::new(Code::InternalError, "a thread of c2 panicked")))
+    checked?;
+    written(&proved?)
 }
 
 /// The proofs as they go to the chain: 192 bytes each, in order.
-fn written(proofs: Vec<Option<Proof<Bls12>>>) -> Result<Vec<u8>, TaskError> {
+fn written(proofs: &[Proof<Bls12>]) -> Result<Vec<u8>, TaskError> {
     let mut bytes = Vec::with_capacity(proofs.len() * PROOF_BYTES);
     for proof in proofs {
-        let proof = proof
-            .ok_or_else(|| TaskError::new(Code::InternalError, "a partition was not proved"))?;
         proof
             .write(&mut bytes)
             .map_err(|error| TaskError::io(Code::InternalError, "writing the proof", &error))?;
@@ -159,11 +109,10 @@ struct Partitions<'p, Tree: 'static + MerkleTreeTrait> {
     public: PublicParams<Tree>,
     shape: Shape,
     variables: &'p Variables,
-    watch: &'p Watch<'p>,
+    /// Ends with the task, or when a proof is of no use any more.
+    watch: Watch<'p>,
     /// Done so far.
     steps: AtomicUsize,
-    /// Whether nothing has to be proved any more, since it is false.
-    is_over: AtomicBool,
 }
 
 type Compound<Tree> = StackedCompound<Tree, DefaultPieceHasher>;
@@ -171,7 +120,7 @@ type Compound<Tree> = StackedCompound<Tree, DefaultPieceHasher>;
 impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
     /// The values of the circuit's variables for a partition.
     fn assign(&self, k: usize) -> Result<Assignment, TaskError> {
-        self.go_on()?;
+        self.watch.check()?;
         let proofs = witness::vanilla::Proof::of(&self.phase1.vanilla_proofs[k])?;
         let public = Public {
             replica_id: bytes32(&self.statement.replica_id).0,
@@ -186,18 +135,23 @@ impl<Tree: 'static + MerkleTreeTrait> Partitions<'_, Tree> {
         Ok(assignment)
     }
 
+    /// The proof of a partition.
+    fn prove(
+        &self,
+        k: usize,
+        assignment: &Assignment,
+        keys: &Keys,
+        prover: &mut dyn Prover,
+    ) -> Result<Proof<Bls12>, TaskError> {
+        let proof = keys.prove(prover, assignment, &self.inputs(k)?, &self.watch)?;
+        self.step("proof");
+        Ok(proof)
+    }
+
     /// The inputs that a verifier has, from the statement alone.
     fn inputs(&self, k: usize) -> Result<Vec<Scalar>, TaskError> {
         Compound::<Tree>::generate_public_inputs(&self.statement, &self.public, Some(k))
             .map_err(|error| no_witness(&error.to_string()))
-    }
-
-    fn go_on(&self) -> Result<(), TaskError> {
-        self.watch.check()?;
-        match self.is_over.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => Err(no_witness("it is false")),
-        }
     }
 
     fn step(&self, phase: &str) {

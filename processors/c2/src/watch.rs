@@ -2,10 +2,13 @@
 
 //! A running task, as those who compute see it: progress one way, a stop the other.
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use sealpipe_protocol::{
-    TaskError,
+    Code, TaskError,
     method::LogLevel,
     serve::{Progress, TaskContext},
 };
@@ -53,17 +56,24 @@ impl Phase {
 pub struct Watch<'t> {
     task: Option<&'t TaskContext>,
     n_partitions: u64,
+    is_over: Option<&'t AtomicBool>,
 }
 
 impl<'t> Watch<'t> {
     /// Of a task that proves so many partitions.
     pub fn new(task: &'t TaskContext, n_partitions: usize) -> Self {
-        Self { task: Some(task), n_partitions: n_partitions as u64 }
+        Self { task: Some(task), n_partitions: n_partitions as u64, is_over: None }
     }
 
     /// Nobody watches: for warming up, tests and benches.
     pub fn nobody() -> Self {
-        Self { task: None, n_partitions: 0 }
+        Self { task: None, n_partitions: 0, is_over: None }
+    }
+
+    /// The same, which also stops once the flag is set: for work that may become useless before the task ends.
+    #[must_use]
+    pub fn until(self, is_over: &'t AtomicBool) -> Self {
+        Self { is_over: Some(is_over), ..self }
     }
 
     /// Whether to go on.
@@ -71,7 +81,11 @@ impl<'t> Watch<'t> {
     /// # Errors
     /// The error to end with.
     pub fn check(&self) -> Result<(), TaskError> {
-        self.task.map_or(Ok(()), TaskContext::check_stop)
+        self.task.map_or(Ok(()), TaskContext::check_stop)?;
+        match self.is_over.is_some_and(|is_over| is_over.load(Ordering::Relaxed)) {
+            true => Err(TaskError::new(Code::Cancelled, "it is of no use any more")),
+            false => Ok(()),
+        }
     }
 
     /// Does some work and notes in the task's log how long it took.

@@ -20,6 +20,10 @@ struct Processor {
 
 impl Processor {
     fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let parameters = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sealpipe-c2"))
             .args(arguments)
@@ -27,6 +31,7 @@ impl Processor {
             .env("FIL_PROOFS_PARAMETER_CACHE", parameters.path())
             // No GPU is visible, whatever the machine has.
             .env("CUDA_VISIBLE_DEVICES", "")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -73,6 +78,19 @@ fn without_a_gpu_it_says_so_and_does_not_start() {
     assert_eq!(error["code"], 1004, "{answer}");
     assert_eq!(error["data"]["class"], "permanent", "{answer}");
     assert!(error["data"]["hint"].as_str().unwrap().contains("--device cpu"), "{answer}");
+    assert_eq!(processor.child.wait().unwrap().code(), Some(4));
+}
+
+#[test]
+fn a_limit_that_is_no_number_is_refused_at_the_start() {
+    let variables = [("SEALPIPE_C2_MEMORY", "25GB")];
+    let mut processor = Processor::start_with(&["processor", "c2"], &variables);
+    let answer = processor.initialize();
+    let error = &answer["error"];
+    assert_eq!((&error["code"], &error["data"]["class"]), (&json!(-32602), &json!("permanent")));
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(message, "SEALPIPE_C2_MEMORY is \"25GB\", expected a number of bytes");
+    assert!(error["data"]["hint"].as_str().unwrap().contains("25000000000"), "{answer}");
     assert_eq!(processor.child.wait().unwrap().code(), Some(4));
 }
 

@@ -4,7 +4,12 @@
 
 mod common;
 
-use std::{fs, path::Path, sync::atomic::AtomicBool};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bellperson::{
     ConstraintSystem, SynthesisError,
@@ -224,6 +229,32 @@ fn what_was_checked_is_not_read_again_and_what_changed_is() {
     let error = ensure().unwrap_err();
     assert_eq!(error.known_code(), Some(Code::ParametersMissing), "{error}");
     assert!(error.message.contains("no point at byte"), "{error}");
+}
+
+/// Set by [`STOPPING`].
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+/// An order that is asked for while a conversion runs, and has it stopped.
+const STOPPING: Order = Order {
+    id: 8,
+    position: |_, i| {
+        IS_OVER.store(true, Ordering::Relaxed);
+        i
+    },
+};
+
+#[test]
+fn a_conversion_that_is_stopped_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, _) = make(dir.path());
+    let names = || -> BTreeSet<_> {
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let before = names();
+    let watch = Watch::nobody().until(&IS_OVER);
+    let error = Kept::beside(&path, None).ensure(&circuit(), STOPPING, &watch).unwrap_err();
+    assert_eq!(error.known_code(), Some(Code::Cancelled), "{error}");
+    assert_eq!(names(), before);
 }
 
 #[test]

@@ -186,6 +186,17 @@ impl Context {
     }
 }
 
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.module.is_null() && self.enter().is_ok() {
+            // SAFETY: the module is ours and unloaded once. Its kernels and the streams on which they run hold
+            // the context, and a stream that is dropped before it has finished holds it for ever: so none of
+            // them runs, and none can be launched. An error means that the device is lost.
+            let _ = unsafe { sys::cuModuleUnload(self.module) };
+        }
+    }
+}
+
 /// A kernel of a [`Context`].
 #[derive(Debug)]
 pub struct Kernel {

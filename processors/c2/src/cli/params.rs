@@ -89,13 +89,18 @@ fn run(Make { size: proof, json }: &Make) -> Result<(), TaskError> {
     }
     let device = make::first_device()?;
     let progress = Display::new(*json);
+    let kept = Kept::of(&set, false);
+    let _turn = kept.take_turn(|| {
+        progress.show("waiting for whoever else writes there", 0, 0);
+        Ok(())
+    })?;
     let began = Instant::now();
     progress.show("extracting the circuit", 0, 0);
     let circuit = Circuit::of(*proof, &kept::directory(), &AtomicBool::new(false))?;
     let extracted = began.elapsed();
-    let target = Kept::of(&set, false).converted().to_owned();
+    let target = kept.converted();
     let tell = |phase: &str, done, total| progress.show(phase, done, total);
-    make::make(&set, &target, &circuit, gpu::ORDER, &device, DEFAULT_SEED, &tell)?;
+    make::make(&set, target, &circuit, gpu::ORDER, &device, DEFAULT_SEED, &tell)?;
     let made = began.elapsed() - extracted;
     let shown = target.display();
     let _ = match json {

@@ -18,6 +18,7 @@ use sealpipe_gpu::{
 };
 
 use super::{
+    element,
     msm::{BLOCKS_PER_PROCESSOR, kernels::CurveKernels, plan::ADD_BLOCK},
     points::{Curve, G1},
 };
@@ -30,9 +31,6 @@ const N_WINDOWS: usize = 16;
 
 /// Entries of the table.
 const N_ENTRIES: usize = N_WINDOWS << LG_WINDOW;
-
-/// Bytes of a scalar.
-const SCALAR_BYTES: usize = 32;
 
 /// Bytes of a pair of entries.
 const PAIR_BYTES: usize = 8;
@@ -88,7 +86,7 @@ where
                 * device.n_processors,
             stream: context.stream()?,
             table: context.allocate(N_ENTRIES * C::POINT_BYTES)?,
-            scalars: context.allocate(MAX_BATCH * SCALAR_BYTES)?,
+            scalars: context.allocate(MAX_BATCH * element::BYTES)?,
             pairs: context.allocate(MAX_BATCH * LEVELS[0] * PAIR_BYTES)?,
             sums: context.allocate(sums_bytes::<C>(MAX_BATCH))?,
             totals: context.allocate(LEVELS.len() * size_of::<u32>())?,
@@ -129,7 +127,7 @@ where
             let pairs = self.pairs.range(0, n_pairs * PAIR_BYTES)?;
             let grid = blocks(n_pairs as u64, BLOCK)?;
             let (kernel, mut arguments) = if level == 0 {
-                let words = self.scalars.range(0, n * SCALAR_BYTES)?;
+                let words = self.scalars.range(0, n * element::BYTES)?;
                 (&self.entries, [pairs, words, (n_pairs as u64).into()])
             } else {
                 let before = first - n * LEVELS[level - 1];

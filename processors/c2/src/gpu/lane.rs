@@ -14,7 +14,8 @@ use sealpipe_gpu::{
 use sealpipe_protocol::TaskError;
 
 use super::{
-    msm::{At, Msm, SCALAR_BYTES, Workspace},
+    element,
+    msm::{At, Msm, Workspace},
     points::Curve,
     sections::Sections,
 };
@@ -72,7 +73,7 @@ impl Lane {
         watch: &Watch<'_>,
     ) -> Result<C::Point, TaskError> {
         self.parts::<C>(sections, (section, n), watch, |msm, points, (first, n), workspace| {
-            let offset = scalars.offset + first as usize * SCALAR_BYTES;
+            let offset = scalars.offset + first as usize * element::BYTES;
             msm.multiply::<C>(points, At { memory: scalars.memory, offset }, n, workspace)
         })
     }

@@ -4,9 +4,10 @@
 //!
 //! [`kernels`] has the compiled images, [`element`] the form of scalars and [`points`] of points, [`ntt`]
 //! transforms, [`quotient`] the polynomial h, [`rows`] the matrices, [`msm`] sums of multiples,
-//! [`fixed_base`] multiples of one point, [`prover`] all of it together, [`bench`] measures.
+//! [`fixed_base`] multiples of one point, [`prover`] all of it together within a [`budget`], [`bench`] measures.
 
 pub mod bench;
+pub mod budget;
 pub mod element;
 pub mod fixed_base;
 pub mod kernels;

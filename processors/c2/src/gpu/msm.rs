@@ -29,12 +29,12 @@ use self::{
     kernels::{CurveKernels, Kernels},
     plan::{Layout, MAX_LEVELS, Plan, RUN, Stage, lg_ceil, sum_chunk},
 };
-use super::points::{Curve, G1, G2};
+use super::{
+    element,
+    points::{Curve, G1, G2},
+};
 
 type Result<T> = std::result::Result<T, GpuError>;
-
-/// Bytes of a scalar on the device.
-pub const SCALAR_BYTES: usize = 32;
 
 /// Bytes for the points that come back: more than any number of passes in use needs.
 const RESULT_BYTES: usize = 8 << 20;
@@ -152,7 +152,8 @@ impl Msm {
         for first in (0..n).step_by(plan.chunk as usize) {
             let n = plan.chunk.min(n - first);
             let points = bases.range(first * C::POINT_BYTES as u64, n * C::POINT_BYTES as u64)?;
-            let scalars = scalars.range(first * SCALAR_BYTES as u64, n * SCALAR_BYTES as u64)?;
+            let scalars =
+                scalars.range(first * element::BYTES as u64, n * element::BYTES as u64)?;
             for from in (0..plan.windows.n).step_by(plan.n_windows as usize) {
                 let windows = from..plan.windows.n.min(from + plan.n_windows);
                 self.pass::<C>(&plan, (points, scalars, n), windows, workspace.at, &mut results)?;

@@ -23,9 +23,6 @@ pub trait Curve: Copy + Send + Sync + 'static {
     /// Writes a point as the device has it, [`POINT_BYTES`](Self::POINT_BYTES) long.
     fn write(point: &Self::Affine, to: &mut Vec<u8>);
 
-    /// The point in so many bytes from the device.
-    fn read(from: &[u8]) -> Self::Affine;
-
     /// The sum in [`SUM_BYTES`](Self::SUM_BYTES) from the device: `(x, y, z)` for `(x / z^2, y / z^3)`.
     fn read_sum(from: &[u8]) -> Self::Point;
 }
@@ -61,13 +58,6 @@ impl Curve for G1 {
         [&raw.x.l, &raw.y.l].iter().for_each(|limbs| write_limbs(limbs, to));
     }
 
-    fn read(from: &[u8]) -> G1Affine {
-        let mut point = G1Affine::default();
-        let raw = point.as_mut();
-        (raw.x.l, raw.y.l) = (read_limbs(from, 0), read_limbs(from, 1));
-        point
-    }
-
     fn read_sum(from: &[u8]) -> G1Projective {
         let mut point = G1Projective::identity();
         let raw = point.as_mut();
@@ -89,15 +79,6 @@ impl Curve for G2 {
         parts.iter().for_each(|limbs| write_limbs(limbs, to));
     }
 
-    fn read(from: &[u8]) -> G2Affine {
-        let mut point = G2Affine::default();
-        let raw = point.as_mut();
-        for i in 0..2 {
-            (raw.x.fp[i].l, raw.y.fp[i].l) = (read_limbs(from, i), read_limbs(from, 2 + i));
-        }
-        point
-    }
-
     fn read_sum(from: &[u8]) -> G2Projective {
         let mut point = G2Projective::identity();
         let raw = point.as_mut();
@@ -116,18 +97,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_come_back_and_infinity_is_all_zeros() {
-        let mut bytes = Vec::new();
-        G1::write(&G1Affine::generator(), &mut bytes);
-        G2::write(&G2Affine::generator(), &mut bytes);
-        assert_eq!(bytes.len(), 96 + 192);
-        assert_eq!(G1::read(&bytes), G1Affine::generator());
-        assert_eq!(G2::read(&bytes[96..]), G2Affine::generator());
-        let mut bytes = Vec::new();
-        G1::write(&G1Affine::identity(), &mut bytes);
-        G2::write(&G2Affine::identity(), &mut bytes);
-        assert!(bytes.iter().all(|byte| *byte == 0));
-        assert!(bool::from(G1Projective::from(G1::read(&bytes)).is_identity()));
-        assert!(bool::from(G2Projective::from(G2::read(&bytes)).is_identity()));
+    fn a_sum_is_a_point_and_its_z_and_infinity_is_all_zeros() {
+        let (one, zero) = (G1Projective::generator().as_ref().z.l, [0; 6]);
+        let check = |g1: G1Affine, g2: G2Affine, z: &[u64; 6]| {
+            let (mut of_g1, mut of_g2) = (Vec::new(), Vec::new());
+            G1::write(&g1, &mut of_g1);
+            G2::write(&g2, &mut of_g2);
+            assert_eq!((of_g1.len(), of_g2.len()), (G1::POINT_BYTES, G2::POINT_BYTES));
+            write_limbs(z, &mut of_g1);
+            [z, &zero].iter().for_each(|limbs| write_limbs(limbs, &mut of_g2));
+            assert_eq!((of_g1.len(), of_g2.len()), (G1::SUM_BYTES, G2::SUM_BYTES));
+            assert_eq!(G1::read_sum(&of_g1), G1Projective::from(g1));
+            assert_eq!(G2::read_sum(&of_g2), G2Projective::from(g2));
+            [of_g1, of_g2]
+        };
+        check(G1Affine::generator(), G2Affine::generator(), &one);
+        let nothing = check(G1Affine::identity(), G2Affine::identity(), &zero);
+        assert!(nothing.iter().flatten().all(|byte| *byte == 0));
     }
 }

@@ -19,9 +19,9 @@ use sealpipe_gpu::{
 use sealpipe_protocol::TaskError;
 
 use super::{
-    element,
+    budget, element,
     lane::Lane,
-    msm::{At, SCALAR_BYTES},
+    msm::At,
     points::{Curve, G1, G2},
     quotient::Quotient,
     rows::{Coefficients, Columns, Matrix, RowKernels, order::Rows},
@@ -55,23 +55,22 @@ const MIN_WORKSPACE_BYTES: usize = 1 << 30;
 /// Room of a lane for points that do not stay, in bytes.
 const PASSING_BYTES: usize = 256 << 20;
 
-/// What is left to the driver and to others, such as a pc2, in bytes.
-const RESERVE_BYTES: usize = 3 << 29;
-
-/// Bytes of the device to be used at most, instead of all that are free: for tests, and for who shares it.
-const MEMORY_VARIABLE: &str = "SEALPIPE_C2_MEMORY";
-
 /// Loads what stays on a device.
 ///
 /// # Errors
-/// [`Kind::OutOfMemory`] when not even the matrices fit, what the disk and the driver say, and a stop.
+/// [`Kind::OutOfMemory`] when not even the matrices fit, with the device's name; what the disk and the driver
+/// say, and a stop.
 pub fn load(
     device: &Device,
     circuit: &Circuit,
     params: Params,
     watch: &Watch<'_>,
 ) -> Result<Box<dyn Prover>, TaskError> {
-    Ok(Box::new(OnDevice::load(device, circuit, params, watch)?))
+    let least_bytes = budget::least_bytes(circuit, &params);
+    match OnDevice::load(device, circuit, params, watch) {
+        Ok(loaded) => Ok(Box::new(loaded)),
+        Err(error) => Err(budget::explained(error, device, least_bytes)),
+    }
 }
 
 /// A device in use.
@@ -118,13 +117,10 @@ impl OnDevice {
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let context = super::open(device)?;
-        let budget = budget(&context)?;
+        let budget = budget::budget(&context)?;
         let before = context.free_bytes()?;
         let mut staging = Staging::new(&context)?;
-        let mut matrix = |matrix: &circuit::Matrix| {
-            let circuit::Matrix { ends, columns, coefficients } = matrix;
-            Matrix::new(&context, &mut staging, Rows { ends, columns, coefficients })
-        };
+        let mut matrix = |matrix| put_matrix(&context, &mut staging, matrix, watch);
         let matrices = [matrix(&circuit.a)?, matrix(&circuit.b)?, matrix(&circuit.c)?];
         let coefficients = Coefficients::new(&context, &mut staging, &circuit.coefficients)?;
         let n_rows = circuit.n_constraints().next_power_of_two();
@@ -181,15 +177,15 @@ impl OnDevice {
     }
 }
 
-/// Bytes of a device that may be used.
-fn budget(context: &Arc<Context>) -> Result<usize, GpuError> {
-    let free = context.free_bytes()?.saturating_sub(RESERVE_BYTES);
-    let Ok(text) = std::env::var(MEMORY_VARIABLE) else { return Ok(free) };
-    let limit = text.trim().parse::<usize>().map_err(|_| {
-        let text = format!("{MEMORY_VARIABLE} is {text:?}, expected a number of bytes");
-        GpuError::new(Kind::Defect, text)
-    })?;
-    Ok(free.min(limit))
+/// Brings a matrix onto the device, unless there is a stop.
+fn put_matrix(
+    context: &Arc<Context>,
+    staging: &mut Staging,
+    circuit::Matrix { ends, columns, coefficients }: &circuit::Matrix,
+    watch: &Watch<'_>,
+) -> Result<Matrix, TaskError> {
+    watch.check()?;
+    Ok(Matrix::new(context, staging, Rows { ends, columns, coefficients })?)
 }
 
 /// Bytes of workspace with which each lane is fastest.
@@ -218,7 +214,7 @@ impl Parts {
         let [a, b, c] = &self.row_values;
         let witness = &self.witness;
         let mut stream = lock(&self.quotient_stream);
-        let n_values = witness.values.n_bytes() / SCALAR_BYTES;
+        let n_values = witness.values.n_bytes() / element::BYTES;
         let z = Columns { values: &witness.values, n_values, bits: &witness.bits };
         let n_rows = self.quotient.n_rows() as usize;
         for (values, matrix) in self.row_values.iter().zip(&self.matrices) {
@@ -245,7 +241,7 @@ impl Parts {
     }
 
     fn l(&self, watch: &Watch<'_>) -> Result<G1Projective, TaskError> {
-        let offset = self.witness.n_inputs * SCALAR_BYTES;
+        let offset = self.witness.n_inputs * element::BYTES;
         let values = (Section::LValues, At { memory: &self.witness.values, offset });
         let bits = (Section::LBits, at(&self.sections.all_bits));
         self.query::<G1>(&mut lock(&self.lanes[1]), values, bits, watch)
@@ -309,7 +305,7 @@ impl Witness {
         variables: &Variables,
         params: &Params,
     ) -> Result<Self, GpuError> {
-        let scalars = |n: usize| context.allocate(n * SCALAR_BYTES);
+        let scalars = |n: usize| context.allocate(n * element::BYTES);
         let n_bits = u64::from(variables.n_bits());
         Ok(Self {
             values: scalars(variables.n_values() as usize)?,

@@ -61,6 +61,7 @@ impl Sections {
         (variables, for_points): (&Variables, usize),
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
+        watch.check()?;
         let numbers: Vec<u8> = (0..variables.n_bits()).flat_map(u32::to_le_bytes).collect();
         let all_bits = context.allocate(numbers.len())?;
         staging.upload(&all_bits, 0, &numbers)?;

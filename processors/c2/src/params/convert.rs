@@ -72,6 +72,7 @@ pub fn convert(
     watch: &Watch<'_>,
 ) -> Result<(), TaskError> {
     let queries = Queries::of(&circuit.variables, &circuit.densities);
+    watch.check()?;
     check_counts(source, circuit, &queries)?;
     let header = header(source, circuit, order, &queries);
     let (_, n_bytes) = header.offsets();
@@ -166,6 +167,7 @@ impl Conversion<'_> {
         {
             out.section()?;
             for part in numbers.chunks(CHUNK) {
+                self.watch.check()?;
                 let bytes: Vec<u8> = part.iter().flat_map(|number| number.to_le_bytes()).collect();
                 out.write(&bytes)?;
             }
@@ -195,6 +197,7 @@ impl Conversion<'_> {
                 self.watch.report(Phase::Converting, out.n_bytes(), self.n_bytes);
             }
         }
+        self.watch.check()?;
         let mut all = Sums::<P>::new(0);
         sums.iter().for_each(|of_thread| all.merge(&lock(of_thread)));
         match self.source.is_network || all.are_good() {

@@ -36,6 +36,9 @@ const READ_BYTES: usize = 1 << 20;
 /// How often files that another process makes are looked at.
 const POLL: Duration = Duration::from_millis(200);
 
+/// How [`durable::beside`] calls a converted file that is not complete: written by whoever has the turn.
+const HALF_WRITTEN: &[u8] = b".keys.part";
+
 /// The converted parameters of a proof and its circuit: opened, or made first; and whether they are the
 /// network's.
 ///
@@ -74,12 +77,7 @@ fn check_key(set: &ParameterSet, params: &Params) -> Result<(), TaskError> {
 
 /// Whether converted parameters of a proof are there, so that taking them into use is a matter of reading.
 pub fn is_ready(proof: SealProof) -> bool {
-    let Ok(set) = groth16::parameters(proof) else { return false };
-    let kept = Kept::of(&set, false);
-    let is_current = kept.stamps().is_ok_and(|stamps| kept.is_marked(&stamps));
-    let is_for_tests = |params: Params| params.header().source == TEST_SOURCE;
-    let converted = || Params::open(&kept.converted).ok().flatten();
-    is_current || (!kept.source.exists() && converted().is_some_and(is_for_tests))
+    groth16::parameters(proof).is_ok_and(|set| Kept::of(&set, false).is_ready())
 }
 
 /// A directory for what is made of the parameters, instead of theirs: where that cannot be written.
@@ -132,7 +130,10 @@ impl Kept {
         if let Some(params) = self.marked(circuit, order)? {
             return Ok(params);
         }
-        let turn = self.take_turn(watch)?;
+        let turn = self.take_turn(|| {
+            watch.report(Phase::Waiting, 0, 1);
+            watch.check()
+        })?;
         if let Some(params) = self.marked(circuit, order)? {
             return Ok(params);
         }
@@ -158,6 +159,14 @@ impl Kept {
             let text = format!("{} is not what was just written", self.converted.display());
             TaskError::new(Code::InternalError, text)
         })
+    }
+
+    /// As [`is_ready`] says.
+    fn is_ready(&self) -> bool {
+        let is_current = self.stamps().is_ok_and(|stamps| self.is_marked(&stamps));
+        let is_for_tests = |params: Params| params.header().source == TEST_SOURCE;
+        let converted = || Params::open(&self.converted).ok().flatten();
+        is_current || (!self.source.exists() && converted().is_some_and(is_for_tests))
     }
 
     /// The converted file of a test set-up, which has no source.
@@ -202,22 +211,34 @@ impl Kept {
         Ok(opened.filter(fits))
     }
 
-    /// Waits until no other process converts in the directory.
-    fn take_turn(&self, watch: &Watch<'_>) -> Result<File, TaskError> {
+    /// Waits until no other process writes converted parameters in the directory, and keeps them out while the
+    /// turn lives. What a process that was killed left half written is removed.
+    ///
+    /// # Errors
+    /// What the disk says, and what `waiting` says, which is asked while it waits.
+    pub fn take_turn(
+        &self,
+        waiting: impl Fn() -> Result<(), TaskError>,
+    ) -> Result<File, TaskError> {
         let dir = self.converted.parent().unwrap_or(Path::new("."));
         let failed = |error: io::Error| failure::output("the converted parameters", dir, &error);
         fs::create_dir_all(dir).map_err(failed)?;
         let turn = File::open(dir).map_err(failed)?;
         loop {
             match flock(&turn, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(turn),
+                Ok(()) => break,
                 Err(rustix::io::Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(failed(error.into())),
             }
-            watch.check()?;
-            watch.report(Phase::Waiting, 0, 1);
+            waiting()?;
             thread::sleep(POLL);
         }
+        for entry in fs::read_dir(dir).map_err(failed)?.flatten() {
+            if entry.file_name().as_encoded_bytes().ends_with(HALF_WRITTEN) {
+                durable::sweep(&entry.path());
+            }
+        }
+        Ok(turn)
     }
 
     /// The digest of bellperson's file, which has to be the network's where its key is.
@@ -268,3 +289,6 @@ fn stamp(path: &Path) -> io::Result<String> {
         found.ctime_nsec(),
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl Stream {
     /// Launches a kernel of `blocks` blocks of `threads` threads.
     ///
     /// # Errors
-    /// [`Kind::Defect`], [`Kind::Lost`].
+    /// [`Kind::Defect`], of a kernel of another context too, [`Kind::Lost`].
     pub fn launch(
         &mut self,
         kernel: &Kernel,
@@ -143,7 +143,10 @@ impl Stream {
         threads: u32,
         arguments: &mut [Argument],
     ) -> Result<()> {
-        kernel.context.enter()?;
+        if !Arc::ptr_eq(&kernel.context, &self.context) {
+            return Err(GpuError::new(Kind::Defect, "a kernel of another context"));
+        }
+        self.context.enter()?;
         let mut pointers: Vec<*mut c_void> =
             arguments.iter_mut().map(|argument| ptr::from_mut(&mut argument.0).cast()).collect();
         let (one, shared): (c_uint, c_uint) = (1, kernel.shared_bytes);
@@ -238,8 +241,9 @@ impl Drop for Stream {
         let idle =
             done && unsafe { sys::cuStreamSynchronize(self.stream) } == sys::CUresult::CUDA_SUCCESS;
         if !idle {
-            // The device may still write there, so that memory is never given back.
+            // The device may still write there, so that memory is never given back; nor are the kernels.
             self.lent.drain(..).for_each(std::mem::forget);
+            std::mem::forget(Arc::clone(&self.context));
             return;
         }
         // SAFETY: both are ours, idle, and destroyed once.

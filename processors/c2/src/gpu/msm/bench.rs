@@ -19,8 +19,11 @@ use sealpipe_gpu::{
 };
 use serde_json::json;
 
-use super::{At, Msm, SCALAR_BYTES, Workspace};
-use crate::gpu::points::{Curve, G1, G2};
+use super::{At, Msm, Workspace};
+use crate::gpu::{
+    element,
+    points::{Curve, G1, G2},
+};
 
 type Result<T> = std::result::Result<T, GpuError>;
 
@@ -84,7 +87,7 @@ where
     let n_table = most.min(1 << LG_TABLE);
     let mut staging = Staging::new(context)?;
     let bases = context.allocate(most * C::POINT_BYTES)?;
-    let scalars = context.allocate(most * SCALAR_BYTES)?;
+    let scalars = context.allocate(most * element::BYTES)?;
     let mut msm = Msm::new(context, device)?;
     staging.upload(&bases, 0, &table::<C>(n_table))?;
     let mut there = n_table;
@@ -96,7 +99,7 @@ where
     msm.stream().finish()?;
     let mut seed = 1;
     // Any number below r is the Montgomery form of some scalar.
-    let mut numbers = vec![0_u8; most * SCALAR_BYTES];
+    let mut numbers = vec![0_u8; most * element::BYTES];
     for chunk in numbers.chunks_exact_mut(8) {
         chunk.copy_from_slice(&random(&mut seed).to_le_bytes());
     }
@@ -117,8 +120,8 @@ where
 
 /// The sum of `(7 + 5 (i mod n_table)) numbers[i]`, by places: each is below 2^(64 + 20 + 25).
 fn logarithm(numbers: &[u8], n_table: usize) -> Scalar {
-    let mut places = [0_u128; SCALAR_BYTES / 8];
-    let (numbers, _) = numbers.as_chunks::<SCALAR_BYTES>();
+    let mut places = [0_u128; element::BYTES / 8];
+    let (numbers, _) = numbers.as_chunks::<{ element::BYTES }>();
     for (i, number) in numbers.iter().enumerate() {
         let (limbs, _) = number.as_chunks::<8>();
         for (place, limb) in places.iter_mut().zip(limbs) {
@@ -178,7 +181,7 @@ fn multiplications<C: Curve>(
     numbers: &[u8],
     n: usize,
 ) -> Result<()> {
-    let logarithm = logarithm(&numbers[..n * SCALAR_BYTES], inputs.n_table);
+    let logarithm = logarithm(&numbers[..n * element::BYTES], inputs.n_table);
     let inverse: Scalar = Option::from(montgomery().invert()).unwrap_or(Scalar::ONE);
     let expected = C::Point::generator() * (logarithm * inverse);
     measure(("msm", C::NAME, n), expected, || {
