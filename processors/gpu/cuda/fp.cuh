@@ -8,7 +8,7 @@
 //   mul(a, b) = a b / R, below 0.1016 |a| |b| + 1: loose for |a| |b| <= 9.8, so for 2p x 4p or 3p x 3p.
 // Every function takes loose elements and gives loose ones where nothing else is said.
 //
-// Wide products (32 x 32 -> 64 bit): mul 144 + 144, square 78 + 144, and 12 narrow ones for quotients.
+// Wide products (32 x 32 -> 64 bit): mul 108 + 144, square 78 + 144, and 12 narrow ones for quotients.
 #pragma once
 #include "word.cuh"
 
@@ -134,25 +134,6 @@ FN void mad_row_shifted(uint32_t *odd, const uint32_t *a, uint32_t c) {
     odd[N - 1] = madc_hi(a[N - 2], c, 0);
 }
 
-// even + odd 2^32 += m p for the m that makes the lowest word zero.
-FN void fold(uint32_t *even, uint32_t *odd) {
-    const uint32_t p[N] = FP_P;
-    uint32_t m = even[0] * FP_M0;
-    mad_row<N / 2>(odd, p + 1, m);
-    mad_row<N / 2>(even, p, m);
-    odd[N - 1] = addc(odd[N - 1], 0);
-}
-
-// The accumulator's lowest word is zero and is dropped, so that even and odd change places: what was odd
-// comes in as `even` here. Adds a c, then folds.
-FN void step(uint32_t *even, uint32_t *odd, const uint32_t *a, uint32_t c) {
-    even[0] = add_cc(even[0], odd[1]);
-    mad_row_shifted(odd, a + 1, c);
-    mad_row<N / 2>(even, a, c);
-    odd[N - 1] = addc(odd[N - 1], 0);
-    fold(even, odd);
-}
-
 // odd over even, after a whole number of steps: the lowest word of odd's partner is zero.
 FN Fp joined(const uint32_t *even, const uint32_t *odd) {
     Fp s;
@@ -161,21 +142,6 @@ FN Fp joined(const uint32_t *even, const uint32_t *odd) {
     for (int i = 1; i < N - 1; i++) s.w[i] = addc_cc(even[i], odd[i + 1]);
     s.w[N - 1] = addc(even[N - 1], 0);
     return s;
-}
-
-// a b / R. a must be below 2^383, b a number of 12 words.
-FN_CALL Fp mul(Fp a, Fp b) {
-    uint32_t even[N], odd[N];
-    mul_row<N / 2>(even, a.w, b.w[0]);
-    mul_row<N / 2>(odd, a.w + 1, b.w[0]);
-    fold(even, odd);
-    step(odd, even, a.w, b.w[1]);
-#pragma unroll
-    for (int i = 2; i < N; i += 2) {
-        step(even, odd, a.w, b.w[i]);
-        step(odd, even, a.w, b.w[i + 1]);
-    }
-    return joined(even, odd);
 }
 
 // t / R for t of 24 words: below t / R + 1.
@@ -202,36 +168,86 @@ FN Fp reduce(const uint32_t *t) {
     return s;
 }
 
-// t[0..24) = even + odd at one word further up.
-FN void join24(uint32_t *t, const uint32_t *even, const uint32_t *odd) {
+// t[0..2M) = even + odd at one word further up.
+template <int M> FN void join(uint32_t *t, const uint32_t *even, const uint32_t *odd) {
     t[0] = even[0];
     t[1] = add_cc(even[1], odd[0]);
 #pragma unroll
-    for (int i = 2; i < 2 * N - 1; i++) t[i] = addc_cc(even[i], odd[i - 1]);
-    t[2 * N - 1] = addc(even[2 * N - 1], odd[2 * N - 2]);
+    for (int i = 2; i < 2 * M - 1; i++) t[i] = addc_cc(even[i], odd[i - 1]);
+    t[2 * M - 1] = addc(even[2 * M - 1], odd[2 * M - 2]);
 }
 
-// t[0..24) = a b.
-FN void wide_mul(uint32_t *t, const Fp &a, const Fp &b) {
-    uint32_t even[2 * N], odd[2 * N];
+// t[0..N) = a b for the halves of elements.
+//
+// A row whose uppermost product meets nothing but an earlier carry carries nothing out.
+FN void half_product(uint32_t *t, const uint32_t *a, const uint32_t *b) {
+    constexpr int M = N / 2;
+    uint32_t even[N], odd[N];
 #pragma unroll
-    for (int i = 0; i < 2 * N; i++) even[i] = odd[i] = 0;
-    mul_row<N / 2>(even, a.w, b.w[0]);
-    mul_row<N / 2>(odd, a.w + 1, b.w[0]);
+    for (int i = 0; i < N; i++) even[i] = odd[i] = 0;
 #pragma unroll
-    for (int i = 0; i < N; i += 2) {
-        if (i) {
-            mad_row<N / 2>(even + i, a.w, b.w[i]);
-            even[i + N] = addc(even[i + N], 0);
-            mad_row<N / 2>(odd + i, a.w + 1, b.w[i]);
-            odd[i + N] = addc(odd[i + N], 0);
+    for (int i = 0; i < M; i += 2) {
+        if (i == 0) {
+            mul_row<M / 2>(even, a, b[0]);
+            mul_row<M / 2>(odd, a + 1, b[0]);
+        } else {
+            mad_row<M / 2>(even + i, a, b[i]);
+            even[i + M] = addc(0, 0);
+            mad_row<M / 2>(odd + i, a + 1, b[i]);
         }
-        mad_row<N / 2>(odd + i, a.w, b.w[i + 1]);
-        odd[i + N] = addc(odd[i + N], 0);
-        mad_row<N / 2>(even + i + 2, a.w + 1, b.w[i + 1]);
-        if (i + N + 2 < 2 * N) even[i + N + 2] = addc(even[i + N + 2], 0);
+        mad_row<M / 2>(odd + i, a, b[i + 1]);
+        odd[i + M] = addc(0, 0);
+        mad_row<M / 2>(even + i + 2, a + 1, b[i + 1]);
     }
-    join24(t, even, odd);
+    join<M>(t, even, odd);
+}
+
+// to[0..M) = a - b; all ones where that is negative, else zero.
+template <int M> FN uint32_t difference_of(uint32_t *to, const uint32_t *a, const uint32_t *b) {
+    to[0] = sub_cc(a[0], b[0]);
+#pragma unroll
+    for (int i = 1; i < M; i++) to[i] = subc_cc(a[i], b[i]);
+    return subc(0, 0);
+}
+
+// t[0..M) -= a & mask; what is borrowed from word M, as it is subtracted.
+template <int M> FN uint32_t subtract_masked(uint32_t *t, const uint32_t *a, uint32_t mask) {
+    uint32_t masked[M];
+#pragma unroll
+    for (int i = 0; i < M; i++) masked[i] = a[i] & mask;
+    return difference_of<M>(t, t, masked);
+}
+
+// t[0..24) = a b (Karatsuba): additions are at hand while products are waited for, so 108 wide ones and 80
+// additions more are less than 144.
+//
+// With halves a0, a1 and b0, b1, a0 b1 + a1 b0 = a0 b0 + a1 b1 + (a0 - a1) (b1 - b0). A negative difference is
+// 2^192 too large as a number of six words, which is taken back from the product of these numbers.
+FN void wide_mul(uint32_t *t, const Fp &a, const Fp &b) {
+    constexpr int M = N / 2;
+    uint32_t da[M], db[M], middle[N + 1];
+    uint32_t a_is_negative = difference_of<M>(da, a.w, a.w + M);
+    uint32_t b_is_negative = difference_of<M>(db, b.w + M, b.w);
+    half_product(middle, da, db);
+    middle[N] = (a_is_negative & b_is_negative & 1);
+    middle[N] += subtract_masked<M>(middle + M, db, a_is_negative);
+    middle[N] += subtract_masked<M>(middle + M, da, b_is_negative);
+    half_product(t, a.w, b.w);
+    half_product(t + N, a.w + M, b.w + M);
+#pragma unroll
+    for (int part = 0; part < 2; part++) {
+        const uint32_t *own = t + part * N;
+        middle[0] = add_cc(middle[0], own[0]);
+#pragma unroll
+        for (int i = 1; i < N; i++) middle[i] = addc_cc(middle[i], own[i]);
+        middle[N] = addc(middle[N], 0);
+    }
+    t[M] = add_cc(t[M], middle[0]);
+#pragma unroll
+    for (int i = 1; i <= N; i++) t[M + i] = addc_cc(t[M + i], middle[i]);
+#pragma unroll
+    for (int i = M + N + 1; i < 2 * N - 1; i++) t[i] = addc_cc(t[i], 0);
+    t[2 * N - 1] = addc(t[2 * N - 1], 0);
 }
 
 // One row of the triangle below: a[i] times a[j] for j > i, where j - i is odd and where it is even.
@@ -264,7 +280,7 @@ FN void wide_square(uint32_t *t, const Fp &a) {
     square_row<8>(even, odd, a.w);
     square_row<9>(even, odd, a.w);
     square_row<10>(even, odd, a.w);
-    join24(t, even, odd);
+    join<N>(t, even, odd);
     t[1] = add_cc(t[1], t[1]);
 #pragma unroll
     for (int i = 2; i < 2 * N - 1; i++) t[i] = addc_cc(t[i], t[i]);
@@ -276,6 +292,13 @@ FN void wide_square(uint32_t *t, const Fp &a) {
         t[2 * i] = madc_lo_cc(a.w[i], a.w[i], t[2 * i]);
         t[2 * i + 1] = i < N - 1 ? madc_hi_cc(a.w[i], a.w[i], t[2 * i + 1]) : madc_hi(a.w[i], a.w[i], t[2 * i + 1]);
     }
+}
+
+// a b / R. a must be below 2^383, b a number of 12 words.
+FN_CALL Fp mul(Fp a, Fp b) {
+    uint32_t t[2 * N];
+    wide_mul(t, a, b);
+    return reduce(t);
 }
 
 // a a / R.

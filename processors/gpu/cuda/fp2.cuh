@@ -2,7 +2,7 @@
 //
 // The quadratic extension of the base field, u^2 = -1: c0 + c1 u. A loose element has loose parts.
 //
-// Wide products: mul 3 x 144 + 2 x 144 (Karatsuba, reduced once a part), square 2 x (144 + 144).
+// Wide products: mul 3 x 108 + 2 x 144 (Karatsuba, reduced once a part), square 2 x (108 + 144).
 #pragma once
 #include "fp.cuh"
 #include "inverse.cuh"

@@ -110,6 +110,7 @@ int cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = 1 << 30, 0; }
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = (void *)1, 0; }
 int cuCtxSetCurrent(void *) { return 0; }
 int cuModuleLoadData(void **module, const void *) { return *module = (void *)1, 0; }
+int cuModuleUnload(void *) { return 0; }
 int cuModuleGetFunction(void **function, void *, const char *name) {
     constexpr int NOT_FOUND = 500;
     auto found = kernels().find(name);
