@@ -10,6 +10,7 @@ mod bench;
 pub mod control;
 pub mod disk;
 mod journal;
+mod parameters;
 mod process;
 pub mod random;
 mod run;
@@ -20,6 +21,7 @@ mod vector;
 pub use self::{
     bench::{Bench, program, root},
     journal::{Journal, text},
+    parameters::make_parameters,
     process::Process,
     run::{Ended, LIMIT, Run},
     vector::{Vector, digest, pattern},

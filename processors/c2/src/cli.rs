@@ -30,14 +30,6 @@ Examples:
 The parameters are looked for where filecoin-proofs does: FIL_PROOFS_PARAMETER_CACHE. They are converted once, into
 a file beside them of the same size. CUDA_VISIBLE_DEVICES is obeyed.";
 
-const FRIENDLY: &str = "\
-This is a processor of sealpipe: a worker starts it and speaks to it over its stdin and stdout, one
-JSON object a line. There is nothing to type here.
-
-  sealpipe-c2 --help     what else it can do
-  sealpipe seal          seals sectors, and starts this program when it needs it
-";
-
 #[derive(Debug, Parser)]
 #[command(name = "sealpipe-c2", version, about = ABOUT, after_help = EXAMPLES)]
 struct Arguments {
@@ -89,7 +81,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.command, arguments.device) {
         (None, _) if io::stdin().is_terminal() => {
-            eprint!("{FRIENDLY}");
+            eprint!("{}", serve::greeting("sealpipe-c2"));
             ExitCode::SUCCESS
         }
         (Some(Command::Bench(bench)), On::Cuda) => bench::main(&bench, "cuda"),

@@ -11,7 +11,6 @@ use storage_proofs_core::{
     compound_proof::CompoundProof,
     drgraph::Graph,
     merkle::{MerkleTreeTrait, base_path_length},
-    parameter_cache::CacheableParameters,
 };
 use storage_proofs_porep::stacked::{PublicParams, StackedCircuit, StackedCompound};
 
@@ -99,20 +98,6 @@ pub fn blank<Tree: 'static + MerkleTreeTrait>(
     params: &PublicParams<Tree>,
 ) -> StackedCircuit<Tree, DefaultPieceHasher> {
     StackedCompound::<Tree, DefaultPieceHasher>::blank_circuit(params)
-}
-
-/// The name that filecoin-proofs' parameter cache gives to what belongs to a proof's circuit.
-///
-/// # Errors
-/// As [`setup`].
-pub fn cache_id(proof: SealProof) -> Result<String, TaskError> {
-    fn shaped<Tree: 'static + MerkleTreeTrait>(proof: SealProof) -> Result<String, TaskError> {
-        type Circuit<Tree> = StackedCircuit<Tree, DefaultPieceHasher>;
-        type Compound<Tree> = StackedCompound<Tree, DefaultPieceHasher>;
-        let params = setup::<Tree>(proof)?;
-        Ok(<Compound<Tree> as CacheableParameters<Circuit<Tree>, _>>::cache_identifier(&params))
-    }
-    with_shape!(proof.sector_bytes(), shaped, proof)
 }
 
 #[cfg(test)]

@@ -66,17 +66,25 @@ impl Random {
     }
 }
 
+/// A curve as `group` knows it.
+trait Known:
+    Curve<
+        Point: group::Curve<AffineRepr = <Self as Curve>::Affine>,
+        Affine: PrimeCurveAffine<Curve = <Self as Curve>::Point>,
+    >
+{
+}
+
+impl Known for G1 {}
+impl Known for G2 {}
+
 /// Multiples of the generator, and their affine points.
 struct Bases<C: Curve> {
     logarithms: Vec<Scalar>,
     points: Vec<C::Affine>,
 }
 
-impl<C: Curve> Bases<C>
-where
-    C::Point: group::Curve<AffineRepr = C::Affine>,
-    C::Affine: PrimeCurveAffine<Curve = C::Point>,
-{
+impl<C: Known> Bases<C> {
     /// n different ones.
     fn new(n: usize) -> Self {
         let (first, step) = (Scalar::from(1_000_003), Scalar::from(0xfff1_2345));
@@ -196,16 +204,16 @@ const KINDS: &[&str] = &[
     "repeated",
 ];
 
-fn multiplications<C: Curve>()
-where
-    C::Point: group::Curve<AffineRepr = C::Affine>,
-    C::Affine: PrimeCurveAffine<Curve = C::Point>,
-{
-    let Some(gpu) = gpu() else { return };
-    let mut bench = Bench::new(gpu);
+/// A device, and bases for it: as many as there are at most, and some that are spoiled.
+fn prepared<C: Known>() -> Option<(Bench, Bases<C>, Bases<C>)> {
+    let bench = Bench::new(gpu()?);
     let most = 1 << max_lg();
-    let bases = Bases::<C>::new(most);
-    let spoiled = Bases::<C>::new(most.min(5000)).spoiled();
+    Some((bench, Bases::new(most), Bases::new(most.min(5000)).spoiled()))
+}
+
+fn multiplications<C: Known>() {
+    let Some((mut bench, bases, spoiled)) = prepared::<C>() else { return };
+    let most = bases.points.len();
     for n in [1, 2, 3, 5, 31, 32, 100, 257, 1000, 4099, 65_537, (1 << 18) + 12_345, 1 << 20] {
         if n > most {
             break;
@@ -245,16 +253,8 @@ fn multiplications_in_g2_are_those_of_blst() {
     multiplications::<G2>();
 }
 
-fn sums<C: Curve>()
-where
-    C::Point: group::Curve<AffineRepr = C::Affine>,
-    C::Affine: PrimeCurveAffine<Curve = C::Point>,
-{
-    let Some(gpu) = gpu() else { return };
-    let mut bench = Bench::new(gpu);
-    let most = 1 << max_lg();
-    let bases = Bases::<C>::new(most);
-    let spoiled = Bases::<C>::new(most.min(5000)).spoiled();
+fn sums<C: Known>() {
+    let Some((mut bench, bases, spoiled)) = prepared::<C>() else { return };
     let mut random = Random(5);
     for n in [1, 2, 255, 256, 257, 1000, 65_537, 300_000] {
         for (kind, per_8) in [("none", 0), ("all", 8), ("half", 4), ("few", 1)] {

@@ -106,6 +106,11 @@ impl ParameterSet {
         Ok(ParameterSet { sector_bytes, cache_id, directory: directory.to_owned() })
     }
 
+    /// The name that filecoin-proofs' parameter cache gives to what belongs to the circuit of the size.
+    pub fn cache_id(&self) -> &str {
+        &self.cache_id
+    }
+
     /// The parameters, which the prover maps into memory.
     pub fn params_path(&self) -> PathBuf {
         self.directory.join(parameter_id(&self.cache_id))

@@ -26,14 +26,6 @@ Examples:
 CUDA_VISIBLE_DEVICES, FIL_PROOFS_MAX_GPU_COLUMN_BATCH_SIZE, FIL_PROOFS_MAX_GPU_TREE_BATCH_SIZE and
 FIL_PROOFS_ROWS_TO_DISCARD are obeyed.";
 
-const FRIENDLY: &str = "\
-This is a processor of sealpipe: a worker starts it and speaks to it over its stdin and stdout, one
-JSON object a line. There is nothing to type here.
-
-  sealpipe-pc2 --help     what else it can do
-  sealpipe seal           seals sectors, and starts this program when it needs it
-";
-
 #[derive(Debug, Parser)]
 #[command(name = "sealpipe-pc2", version, about = ABOUT, after_help = EXAMPLES)]
 struct Arguments {
@@ -78,7 +70,7 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         None if io::stdin().is_terminal() => {
-            eprint!("{FRIENDLY}");
+            eprint!("{}", serve::greeting("sealpipe-pc2"));
             ExitCode::SUCCESS
         }
         None => serve::serve(processor()),

@@ -126,6 +126,26 @@ impl Done {
     }
 }
 
+/// What somebody is told who starts a processor's program at a terminal, where no worker speaks to it.
+///
+/// ```
+/// let text = sealpipe_protocol::serve::greeting("my-pc2");
+/// assert!(text.ends_with(
+///     "  my-pc2 --help     what else it can do\n  \
+///        sealpipe seal     seals sectors, and starts this program when it needs it\n"
+/// ));
+/// ```
+pub fn greeting(program: &str) -> String {
+    let (help, seal) = (format!("{program} --help"), "sealpipe seal");
+    let width = help.len().max(seal.len());
+    format!(
+        "This is a processor of sealpipe: a worker starts it and speaks to it over its stdin and stdout, one\n\
+         JSON object a line. There is nothing to type here.\n\
+         \n  {help:width$}     what else it can do\
+         \n  {seal:width$}     seals sectors, and starts this program when it needs it\n"
+    )
+}
+
 /// An offer of a stage of 1.0, computed on the cpu.
 pub fn offer(stage: Stage, max_concurrent: u32) -> StageOffer {
     StageOffer {

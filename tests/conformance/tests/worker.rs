@@ -37,8 +37,13 @@ fn our_worker_keeps_the_protocol() {
     let (hostile, checks) = (Some(conformance()), worker::checks());
     let plan = Plan { command, stage, hostile, limits, jobs: JOBS, checks, ..Plan::default() };
     let outcomes = suite::run(&plan).unwrap();
-    let is_bad =
-        |outcome: &&suite::Outcome| !matches!(outcome.status, Status::Passed | Status::Skipped);
+    // Whether anything can be granted depends on the machine: one cpu alone, or no choice of memory.
+    let is_of_placement = |outcome: &suite::Outcome| outcome.check.id.starts_with("W-06");
+    let is_bad = |outcome: &&suite::Outcome| match outcome.status {
+        Status::Passed => false,
+        Status::Skipped => !is_of_placement(outcome),
+        _ => true,
+    };
     let bad: Vec<_> = outcomes
         .iter()
         .filter(is_bad)

@@ -29,7 +29,8 @@ pub enum ParamsCommand {
 #[command(after_help = "\
 Exit codes:
   0  what was asked for is here and right
-  1  a file is wrong or unreadable, or one of a size that was named is missing
+  1  a file is wrong or unreadable, or one of a size that was named is missing; parameters of a test size that
+     are not the network's are wrong where that size was named, and a note otherwise
   2  the command line is wrong
 
 Examples:
@@ -56,6 +57,12 @@ struct Report<'r> {
     dir: &'r PathBuf,
     files: &'r [Found],
     ok: bool,
+    /// The size of the first file that is not as it was asked for.
+    #[serde(skip)]
+    wrong: Option<&'static str>,
+    /// Whether parameters of a test size that nobody named are not the network's.
+    #[serde(skip)]
+    noted: bool,
 }
 
 /// Runs the command.
@@ -68,7 +75,7 @@ pub fn run(command: &ParamsCommand, out: &mut dyn Write) -> Result<u8, Failure> 
     let dir = dir.unwrap_or_else(|| parameters::directory(|name| std::env::var(name).ok()));
     let named = !args.size.is_empty();
     let sizes = if named { args.size.clone() } else { SealProof::ALL.to_vec() };
-    let mut files = Vec::new();
+    let (mut files, mut wrong, mut noted) = (Vec::new(), None, false);
     for proof in sizes {
         for known in parameters::files(proof) {
             let bar = bar(&known.name);
@@ -79,16 +86,19 @@ pub fn run(command: &ParamsCommand, out: &mut dyn Write) -> Result<u8, Failure> 
             };
             let found = parameters::examine(&dir, proof, known, &mut progress);
             bar.finish_and_clear();
-            files.push(found.map_err(|error| Failure::new(format!("stopped: {error}")))?);
+            let found = found.map_err(|error| Failure::new(format!("stopped: {error}")))?;
+            match found.state {
+                State::Right => {}
+                State::Missing if !named => {}
+                // Anybody may make these.
+                State::Wrong { .. } if !named && proof.is_test_size() => noted = true,
+                _ => wrong = wrong.or(Some(proof.size_name())),
+            }
+            files.push(found);
         }
     }
-    let is_ok = |found: &Found| match found.state {
-        State::Right => true,
-        State::Missing => !named,
-        State::Wrong { .. } | State::Unreadable { .. } => false,
-    };
-    let ok = files.iter().all(is_ok);
-    let report = Report { dir: &dir, files: &files, ok };
+    let ok = wrong.is_none();
+    let report = Report { dir: &dir, files: &files, ok, wrong, noted };
     let written = match args.json {
         true => serde_json::to_string(&report)
             .map_err(std::io::Error::from)
@@ -127,9 +137,14 @@ fn text(report: &Report<'_>) -> String {
         let line = format!("{:>6}  {ending:<6}  {bytes:>18}  {state}", found.size);
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    if !report.ok {
-        let wrong = report.files.iter().find(|found| found.state != State::Right);
-        let size = wrong.map_or("32GiB", |found| found.size);
+    if report.noted {
+        let _ = writeln!(
+            text,
+            "note: parameters of a test size that are not the network's are of your own making, and only you \
+             believe their proofs"
+        );
+    }
+    if let Some(size) = report.wrong {
         let _ = writeln!(
             text,
             "hint: `lotus fetch-params {size}` or `curio fetch-params {size}` fetches what is missing or wrong; \
@@ -160,12 +175,34 @@ mod tests {
         assert!(text.contains("lotus fetch-params 32GiB"), "{text}");
     }
 
-    #[test]
-    fn a_file_of_somebody_else_is_wrong() {
+    fn with_file_of_somebody_else(proof: SealProof) -> (tempfile::TempDir, parameters::Known) {
         let dir = tempfile::tempdir().unwrap();
-        let proof = SealProof::StackedDrg2KiBV1_1;
         let known = parameters::files(proof).remove(0);
         std::fs::write(dir.path().join(&known.name), "abc").unwrap();
+        (dir, known)
+    }
+
+    #[test]
+    fn parameters_for_tests_are_a_note_unless_their_size_was_named() {
+        for proof in SealProof::ALL {
+            let (dir, _) = with_file_of_somebody_else(*proof);
+            let (code, text) = check(dir.path(), Vec::new(), false);
+            assert!(text.contains("not the network's: digest "), "{text}");
+            let is_test = proof.is_test_size();
+            assert_eq!(code, if is_test { exit::OK } else { exit::FAILED }, "{text}");
+            assert_eq!(text.contains("note: parameters of a test size"), is_test, "{text}");
+            let fetch = format!("lotus fetch-params {}`", proof.size_name());
+            assert_eq!(text.contains(&fetch), !is_test, "{text}");
+            let (code, text) = check(dir.path(), vec![*proof], false);
+            assert!(code == exit::FAILED && text.contains(&fetch), "{text}");
+            assert!(!text.contains("note: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_wrong() {
+        let proof = SealProof::StackedDrg2KiBV1_1;
+        let (dir, known) = with_file_of_somebody_else(proof);
         let (code, text) = check(dir.path(), vec![proof], true);
         let report: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(code, exit::FAILED);

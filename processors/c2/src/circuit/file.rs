@@ -20,10 +20,11 @@ use std::{
 use blstrs::Scalar;
 use ff::PrimeField;
 use sealpipe_protocol::{TaskError, durable, failure, stage::proof::SealProof};
+use sealpipe_reference::stage::groth16;
 use sha2::{Digest, Sha256};
 
 use super::{Circuit, Densities, Matrix};
-use crate::{assignment::Variables, shape};
+use crate::assignment::Variables;
 
 const MAGIC: [u8; 16] = *b"sealpipe-circuit";
 
@@ -41,7 +42,7 @@ const N_BUFFER: usize = 1 << 20;
 /// # Errors
 /// A defect: every proof of ours is known to filecoin-proofs.
 pub fn path(proof: SealProof, dir: &Path) -> Result<PathBuf, TaskError> {
-    Ok(dir.join(format!("{}.circuit", shape::cache_id(proof)?)))
+    Ok(dir.join(format!("{}.circuit", groth16::parameters(proof)?.cache_id())))
 }
 
 /// What the file says is the circuit's digest.

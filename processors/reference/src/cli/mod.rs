@@ -28,14 +28,6 @@ Examples:
 
 The library's settings (FIL_PROOFS_PARAMETER_CACHE, FIL_PROOFS_PARENT_CACHE, …) are obeyed.";
 
-const FRIENDLY: &str = "\
-This is a processor of sealpipe: a worker starts it and speaks to it over its stdin and stdout, one
-JSON object a line. There is nothing to type here.
-
-  sealpipe-reference --help     what else it can do
-  sealpipe seal                 seals sectors, and starts this program when it needs it
-";
-
 #[derive(Debug, Parser)]
 #[command(name = "sealpipe-reference", version, about = ABOUT, after_help = EXAMPLES)]
 struct Arguments {
@@ -78,7 +70,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         None if io::stdin().is_terminal() => {
-            eprint!("{FRIENDLY}");
+            eprint!("{}", serve::greeting("sealpipe-reference"));
             ExitCode::SUCCESS
         }
         None => serve::serve(Reference::new()),

@@ -89,3 +89,25 @@ fn how_to_get(proof: SealProof) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use storage_proofs_core::parameter_cache::PARAMETERS;
+
+    /// The worker links no proofs library; its list is held against the library's here.
+    #[test]
+    fn the_workers_list_of_the_networks_files_is_that_of_filecoin_proofs() {
+        let listed = include_str!("../../../../worker/src/parameters/network.json");
+        let listed: Value = serde_json::from_str(listed).unwrap();
+        let of_sealing =
+            PARAMETERS.iter().filter(|(name, _)| name.contains("-proof-of-replication-"));
+        let known: Value = of_sealing
+            .map(|(name, file)| {
+                let entry = json!({ "digest": file.digest, "sector_size": file.sector_size });
+                (name.as_str(), entry)
+            })
+            .collect();
+        assert_eq!(listed, known);
+    }
+}

@@ -7,12 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use filecoin_hashers::{Domain, Hasher};
 use filecoin_proofs::{
     DefaultPieceDomain, DefaultPieceHasher, MerkleTreeTrait, SealCommitPhase1Output,
+    VanillaSealProof,
 };
 use sealpipe_protocol::{
     Bytes32, Code, TaskError,
     stage::{c2::Params, proof::SealProof},
 };
-use storage_proofs_core::proof::ProofScheme;
+use storage_proofs_core::{merkle::MerkleProofTrait, proof::ProofScheme};
 use storage_proofs_porep::stacked::{PublicInputs, StackedDrg, Tau};
 
 use crate::shape;
@@ -81,7 +82,12 @@ fn holds<Tree: 'static + MerkleTreeTrait>(
     phase1: &SealCommitPhase1Output<Tree>,
     statement: &Statement<Tree>,
 ) -> bool {
-    if phase1.vanilla_proofs.iter().any(Vec::is_empty) {
+    // The library looks at the positions of these two paths, and not at where they lead.
+    let leads_to_root = |opening: &VanillaSealProof<Tree>| {
+        opening.comm_d_proofs.verify() && opening.comm_r_last_proof.verify()
+    };
+    let are_true = |part: &Vec<_>| !part.is_empty() && part.iter().all(leads_to_root);
+    if !phase1.vanilla_proofs.iter().all(are_true) {
         return false;
     }
     filecoin_proofs::parameters::public_params::<Tree>(&shape::porep_config(proof))
@@ -98,4 +104,54 @@ fn holds<Tree: 'static + MerkleTreeTrait>(
 fn false_output(why: &str) -> TaskError {
     TaskError::new(Code::InvalidInput, format!("the output of c1 is false: {why}"))
         .hint("run c1 again; if it comes to the same, the sector's files are damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use filecoin_proofs::SectorShapeBase;
+    use sealpipe_protocol::stage::c1::FileRef;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::stage::phase1_json;
+
+    const PROOF: SealProof = SealProof::StackedDrg2KiBV1_1;
+
+    /// The first bit of each path of a challenge, and of what it leads from.
+    #[test]
+    fn an_opening_with_another_bit_anywhere_is_refused_before_it_is_proved() {
+        let golden = include_str!("../../../../tests/vectors/2KiB-cc.c1-api.json");
+        let golden: Value = serde_json::from_str(golden).unwrap();
+        let params = Params {
+            proof: PROOF,
+            prover_id: Bytes32([9; 32]),
+            sector_number: 1_108_152_157_446,
+            c1: FileRef { path: PathBuf::from("/c1.json"), size: 0, sha256: Bytes32([0; 32]) },
+        };
+        let check = |output: &Value| {
+            let text = output.to_string();
+            let phase1 = phase1_json::read::<SectorShapeBase>(PROOF, text.as_bytes())?;
+            super::check(&params, &phase1)
+        };
+        check(&golden).unwrap();
+        let column = "replica_column_proofs";
+        for path in [
+            "comm_d_proofs/data/Single",
+            "comm_r_last_proof/data/Single",
+            &format!("{column}/c_x/inclusion_proof/data/Single"),
+            &format!("{column}/drg_parents/5/inclusion_proof/data/Single"),
+            &format!("{column}/exp_parents/7/inclusion_proof/data/Single"),
+        ] {
+            for member in ["root/0", "leaf/0", "path/path/0/hashes/0/0", "path/path/1/index"] {
+                let mut output = golden.clone();
+                let pointer = format!("/vanilla_proofs/StackedDrg2KiBV1/0/1/{path}/{member}");
+                let number = output.pointer_mut(&pointer).expect(&pointer);
+                *number = (number.as_u64().unwrap() ^ 1).into();
+                let error = check(&output).expect_err(&pointer);
+                assert_eq!(error.known_code(), Some(Code::InvalidInput), "{pointer}: {error:?}");
+            }
+        }
+    }
 }

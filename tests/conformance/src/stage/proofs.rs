@@ -206,12 +206,23 @@ fn prove_false(bench: &Bench) -> Verdict {
     let _alone = alone();
     let wrong = &[Code::InvalidInput, Code::VerificationFailed];
     let mut session = bench.session()?;
-    for (what, pointer) in
-        [("another commR", "/comm_r/0"), ("another ticket's replica", "/replica_id/0")]
-    {
+    let size = bench.models().setting.size.to_string();
+    let challenge = format!("/vanilla_proofs/{}/0/0", size.trim_end_matches("_1"));
+    let sibling = "data/Single/path/path/0/hashes/0/0";
+    for (what, pointer) in [
+        ("another commR", "/comm_r/0".to_owned()),
+        ("another ticket's replica", "/replica_id/0".to_owned()),
+        // Some are for the prover to see: filecoin-proofs' check of openings does not look at all of them.
+        ("another sibling in tree-d", format!("{challenge}/comm_d_proofs/{sibling}")),
+        ("another sibling in tree-r-last", format!("{challenge}/comm_r_last_proof/{sibling}")),
+        (
+            "another sibling in tree-c",
+            format!("{challenge}/replica_column_proofs/c_x/inclusion_proof/{sibling}"),
+        ),
+    ] {
         expect_refusal(bench, &mut session, what, wrong, |trial| {
             let mut output = json_of(&c1_of(trial)?)?;
-            change_number(&mut output, pointer)?;
+            change_number(&mut output, &pointer)?;
             replace_c1(trial, output.to_string().as_bytes())
         })?;
     }
