@@ -6,7 +6,10 @@
 //! verify is the device's fault.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -73,21 +76,30 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
         steps: AtomicUsize::new(0),
     };
     let n = phase1.vanilla_proofs.len();
-    let mut checked = Ok(());
+    let checked = OnceLock::new();
+    let check = || {
+        let check = || watch.timed("check", || vanilla::check(params, &phase1));
+        let result = unless_panicked("the check of the output of c1", check);
+        is_over.fetch_or(result.is_err(), Ordering::Relaxed);
+        let _ = checked.set(result);
+    };
     let proved = thread::scope(|scope| {
-        scope.spawn(|| {
-            let check = || watch.timed("check", || vanilla::check(params, &phase1));
-            checked = unless_panicked("the check of the output of c1", check);
-            is_over.fetch_or(checked.is_err(), Ordering::Relaxed);
-        });
+        let assign = |k| {
+            let assignment = partitions.assign(k);
+            // Not before: it takes all cpus, and the devices wait for the first witness.
+            if k == 0 {
+                scope.spawn(&check);
+            }
+            assignment
+        };
         let prove = |prover: &mut Box<dyn Prover>, k, assignment| {
             partitions.prove(k, &assignment, keys, prover.as_mut())
         };
-        share(n, provers, &is_over, |k| partitions.assign(k), prove)
+        share(n, provers, &is_over, assign, prove)
     });
     // What is wrong with the input explains what went wrong later.
     watch.check()?;
-    checked?;
+    checked.into_inner().unwrap_or(Ok(()))?;
     written(&proved?)
 }
 
