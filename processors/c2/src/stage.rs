@@ -88,7 +88,7 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
             let assignment = partitions.assign(k);
             // Not before: it takes all cpus, and the devices wait for the first witness.
             if k == 0 {
-                scope.spawn(&check);
+                scope.spawn(check);
             }
             assignment
         };
