@@ -34,7 +34,6 @@ pub struct Lane {
 /// Points on their way.
 struct Passing {
     staging: Staging,
-    host: Vec<u8>,
     memory: DeviceMemory,
 }
 
@@ -51,11 +50,9 @@ impl Lane {
     ) -> Result<Self, GpuError> {
         let passing = match passing {
             0 => None,
-            bytes => Some(Passing {
-                staging: Staging::new(context)?,
-                host: vec![0; bytes],
-                memory: context.allocate(bytes)?,
-            }),
+            bytes => {
+                Some(Passing { staging: Staging::new(context)?, memory: context.allocate(bytes)? })
+            }
         };
         let workspace = context.allocate(workspace)?;
         Ok(Self { msm: Msm::new(context, device)?, workspace, passing })
@@ -112,18 +109,19 @@ impl Lane {
         if n == 0 {
             return Ok(total);
         }
-        let Some(Passing { staging, host, memory }) =
+        let Some(Passing { staging, memory }) =
             passing.as_mut().filter(|_| sections.resident(section).is_none())
         else {
             return Ok(sum(msm, sections.at(section)?, (0, n), workspace)?);
         };
-        let part = (host.len() / C::POINT_BYTES) as u64;
-        for first in (0..n).step_by(part as usize) {
+        let part = memory.n_bytes() / C::POINT_BYTES;
+        for first in (0..n).step_by(part) {
             watch.check()?;
-            let n = part.min(n - first);
-            let bytes = &mut host[..n as usize * C::POINT_BYTES];
-            sections.read(section, first, bytes)?;
-            staging.upload(memory, 0, bytes)?;
+            let n = (part as u64).min(n - first);
+            let (begin, n_bytes) = (first as usize * C::POINT_BYTES, n as usize * C::POINT_BYTES);
+            staging.upload_from(memory, (0, n_bytes), |at, points| {
+                sections.read(section, begin + at, points)
+            })?;
             total += sum(msm, At { memory, offset: 0 }, (first, n), workspace)?;
         }
         Ok(total)

@@ -52,6 +52,9 @@ const MAX_WORKSPACE_BYTES: usize = 12 << 30;
 /// What a lane gets before points do, in bytes.
 const MIN_WORKSPACE_BYTES: usize = 1 << 30;
 
+/// What each sum needs, in bytes: with less a sum of a test size would take many passes.
+const LEAST_WORKSPACE_BYTES: usize = 16 << 20;
+
 /// Room of a lane for points that do not stay, in bytes.
 const PASSING_BYTES: usize = 256 << 20;
 
@@ -144,6 +147,10 @@ impl OnDevice {
         let taken = before.saturating_sub(context.free_bytes()?);
         let passing = POINTS.map(|points| sections.largest_streamed(points).min(PASSING_BYTES));
         let share = left(taken).saturating_sub(passing.iter().sum()) / N_LANES;
+        if share < LEAST_WORKSPACE_BYTES {
+            let text = format!("of {budget} bytes that may be used {share} are left to each sum");
+            return Err(GpuError::new(Kind::OutOfMemory, text).into());
+        }
         let lane = |which: usize| {
             let workspace = wanted[which].min(share).min(MAX_WORKSPACE_BYTES);
             Lane::new(&context, device, workspace, passing[which]).map(Mutex::new)

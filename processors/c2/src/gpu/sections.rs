@@ -75,16 +75,17 @@ impl Sections {
             if is_list || bytes <= left {
                 left -= if is_list { 0 } else { bytes };
                 let to = context.allocate(bytes)?;
-                let mut buffer = vec![0; LOAD_BYTES.min(bytes)];
                 for at in (0..bytes).step_by(LOAD_BYTES) {
                     watch.check()?;
-                    let part = &mut buffer[..LOAD_BYTES.min(bytes - at)];
-                    loaded.params.read_bytes(section, at, part)?;
-                    if is_list && !is_list_of(section, variables, part) {
-                        return Err(damaged(section));
-                    }
-                    staging.upload(&to, at, part)?;
-                    done += part.len() as u64;
+                    let n_bytes = LOAD_BYTES.min(bytes - at);
+                    staging.upload_from(&to, (at, n_bytes), |from, part| {
+                        loaded.params.read_bytes(section, at + from, part)?;
+                        match is_list && !is_list_of(section, variables, part) {
+                            true => Err(damaged(section)),
+                            false => Ok(()),
+                        }
+                    })?;
+                    done += n_bytes as u64;
                     watch.report(Phase::Loading, done, total);
                 }
                 loaded.resident[section as usize] = Some(to);
@@ -128,14 +129,12 @@ impl Sections {
         streamed.map(|section| self.bytes(*section)).max().unwrap_or(0)
     }
 
-    /// Reads elements of a section that is not on the device.
+    /// Reads bytes of a section that is not on the device.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn read(&self, section: Section, first: u64, to: &mut [u8]) -> Result<(), TaskError> {
-        let first = usize::try_from(first)
-            .map_err(|_| TaskError::new(Code::InternalError, "more points than memory"))?;
-        self.params.read_bytes(section, first * section.element_bytes(), to)
+    pub fn read(&self, section: Section, at: usize, to: &mut [u8]) -> Result<(), TaskError> {
+        self.params.read_bytes(section, at, to)
     }
 
     /// Bytes of workspace for sums over values and over bits.

@@ -36,13 +36,33 @@ impl Staging {
     /// # Errors
     /// [`Kind::Defect`] for a range that is not inside, [`Kind::Lost`].
     pub fn upload(&mut self, to: &DeviceMemory, to_offset: usize, from: &[u8]) -> Result<()> {
-        to.range(to_offset, from.len())?;
-        for (i, part) in from.chunks(BUFFER_BYTES).enumerate() {
-            let half = &mut self.halves[i % 2];
-            with_buffer(half, |buffer| buffer[..part.len()].copy_from_slice(part))?;
-            half.upload((to, to_offset + i * BUFFER_BYTES), (0, 0), part.len())?;
-        }
-        self.halves.iter_mut().try_for_each(Stream::finish)
+        self.upload_from(to, (to_offset, from.len()), |at, part| {
+            part.copy_from_slice(&from[at..][..part.len()]);
+            Ok(())
+        })
+    }
+
+    /// Fills so many bytes of the device with what `read` says of each part, given the part's first byte,
+    /// counted from the first of all. Nothing else may be using that memory.
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload), and those of `read`.
+    pub fn upload_from<E: From<GpuError>>(
+        &mut self,
+        to: &DeviceMemory,
+        (to_offset, n_bytes): (usize, usize),
+        mut read: impl FnMut(usize, &mut [u8]) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        to.range(to_offset, n_bytes)?;
+        let mut copy = |half: &mut Stream, at: usize| {
+            let len = BUFFER_BYTES.min(n_bytes - at);
+            with_buffer(half, |buffer| read(at, &mut buffer[..len]))??;
+            Ok(half.upload((to, to_offset + at), (0, 0), len)?)
+        };
+        let mut parts = (0..n_bytes).step_by(BUFFER_BYTES).enumerate();
+        let copied = parts.try_for_each(|(i, at)| copy(&mut self.halves[i % 2], at));
+        let finished = self.halves.iter_mut().try_for_each(Stream::finish);
+        copied.and(finished.map_err(E::from))
     }
 
     /// Copies from the device. Nothing else may be writing that memory.
@@ -73,12 +93,12 @@ impl Staging {
 }
 
 /// Waits for a stream and has its buffer read or written.
-fn with_buffer(half: &mut Stream, use_it: impl FnOnce(&mut [u8])) -> Result<()> {
+fn with_buffer<R>(half: &mut Stream, use_it: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
     let mut lent = half.take_back()?;
     let buffer = lent.first_mut();
     let buffer =
         buffer.ok_or_else(|| GpuError::new(Kind::Defect, "a stream without its buffer"))?;
-    use_it(buffer.as_mut_slice());
+    let used = use_it(buffer.as_mut_slice());
     lent.into_iter().for_each(|memory| _ = half.lend(memory));
-    Ok(())
+    Ok(used)
 }
