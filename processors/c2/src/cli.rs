@@ -27,8 +27,8 @@ Examples:
   sealpipe-c2 params make --size 8MiB
                                  parameters for tests, computed on the GPU
 
-The parameters are looked for where filecoin-proofs does: FIL_PROOFS_PARAMETER_CACHE. They are converted once, into
-a file beside them of the same size. CUDA_VISIBLE_DEVICES is obeyed.";
+The parameters are looked for where filecoin-proofs does: FIL_PROOFS_PARAMETER_CACHE. They are
+converted once, into a file beside them of the same size. CUDA_VISIBLE_DEVICES is obeyed.";
 
 #[derive(Debug, Parser)]
 #[command(name = "sealpipe-c2", version, about = ABOUT, after_help = EXAMPLES)]

@@ -78,8 +78,9 @@ fn prove<Tree: 'static + MerkleTreeTrait>(
     let n = phase1.vanilla_proofs.len();
     let checked = OnceLock::new();
     let check = || {
-        let check = || watch.timed("check", || vanilla::check(params, &phase1));
-        let result = unless_panicked("the check of the output of c1", check);
+        let result = unless_panicked("the check of the output of c1", || {
+            watch.timed("check", || vanilla::check(params, &phase1))
+        });
         is_over.fetch_or(result.is_err(), Ordering::Relaxed);
         let _ = checked.set(result);
     };
