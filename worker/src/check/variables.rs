@@ -171,7 +171,7 @@ mod tests {
         let pc2 = [include_str!("../../../processors/pc2/src/stage.rs")];
         let c2 = [
             include_str!("../../../processors/c2/src/gpu/mod.rs"),
-            include_str!("../../../processors/c2/src/gpu/prover.rs"),
+            include_str!("../../../processors/c2/src/gpu/budget.rs"),
             include_str!("../../../processors/c2/src/params/kept.rs"),
         ];
         let reads = |sources: &[&str], name: &str| {
