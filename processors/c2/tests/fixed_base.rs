@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Multiples of one point on the device, against blst, and the parameters made of them, against bellperson's. Skipped, loudly, where there is no GPU;
-//! `REQUIRE_GPU=1` makes that a failure.
+//! Multiples of one point on the device, against blst, and the parameters made of them, against bellperson's.
+//! Skipped, loudly, where there is no GPU; `REQUIRE_GPU=1` makes that a failure.
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 

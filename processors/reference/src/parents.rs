@@ -10,7 +10,6 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -222,23 +221,15 @@ fn marker(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// What changes when the file does: a copy, a change of its content and a replacement all show in
-/// the inode's number or the time of its last change, which nothing can set back.
+/// What is noted of a file whose digest was found to be the known one.
 fn stamp(path: &Path, proof: SealProof) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    Ok(format!(
-        "sha256 {} inode {}:{} length {} changed {}.{:09}\n",
-        known(proof).1,
-        found.dev(),
-        found.ino(),
-        found.len(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ))
+    Ok(format!("sha256 {} {}\n", known(proof).1, durable::stamp(path)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     const PROOF: SealProof = SealProof::StackedDrg2KiBV1_1;

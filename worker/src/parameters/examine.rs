@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read},
-    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -64,7 +63,7 @@ struct Looked {
 }
 
 fn look(path: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<Looked> {
-    let before = stamp(path)?;
+    let before = durable::stamp(path)?;
     let bytes = fs::metadata(path)?.len();
     let marker = marker(path);
     let remembered = fs::read_to_string(&marker).ok();
@@ -77,17 +76,10 @@ fn look(path: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<L
     }
     let digest = digest(path, bytes, progress)?;
     // What changed meanwhile is looked at again next time; so it is where nothing can be written.
-    if stamp(path)? == before {
+    if durable::stamp(path)? == before {
         let _ = durable::write_bytes(&marker, format!("{digest} {before}\n").as_bytes());
     }
     Ok(Looked { bytes, digest, cached: false })
-}
-
-/// What changes when a file does: which it is, its length and the time of its last change, which no copy takes along.
-fn stamp(path: &Path) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    let (device, inode, length) = (found.dev(), found.ino(), found.len());
-    Ok(format!("{device}:{inode} {length} {}.{:09}", found.ctime(), found.ctime_nsec()))
 }
 
 fn digest(

@@ -70,7 +70,7 @@ pub fn load(
     watch: &Watch<'_>,
 ) -> Result<Box<dyn Prover>, TaskError> {
     let least_bytes = budget::least_bytes(circuit, &params);
-    match OnDevice::load(device, circuit, params, watch) {
+    match OnDevice::load(device, circuit, params, least_bytes, watch) {
         Ok(loaded) => Ok(Box::new(loaded)),
         Err(error) => Err(budget::explained(error, device, least_bytes)),
     }
@@ -117,10 +117,16 @@ impl OnDevice {
         device: &Device,
         circuit: &Circuit,
         params: Params,
+        least_bytes: usize,
         watch: &Watch<'_>,
     ) -> Result<Self, TaskError> {
         let context = super::open(device)?;
         let budget = budget::budget(&context)?;
+        // Before any is taken: it may be somebody else's.
+        if budget < least_bytes {
+            let text = format!("{budget} bytes may be used");
+            return Err(GpuError::new(Kind::OutOfMemory, text).into());
+        }
         let before = context.free_bytes()?;
         let mut staging = Staging::new(&context)?;
         let mut matrix = |matrix| put_matrix(&context, &mut staging, matrix, watch);

@@ -8,7 +8,6 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -137,7 +136,7 @@ impl Kept {
         if let Some(params) = self.marked(circuit, order)? {
             return Ok(params);
         }
-        let read_from = stamp(&self.source);
+        let read_from = durable::stamp(&self.source);
         let digest = self.check_digest(watch)?;
         let is_current = |params: &Params| params.header().source == digest;
         if self.open(circuit, order)?.filter(is_current).is_none() {
@@ -273,21 +272,8 @@ impl Kept {
 
     /// What changes when either file does.
     fn stamps(&self) -> io::Result<String> {
-        Ok(stamp(&self.source)? + &stamp(&self.converted)?)
+        Ok(format!("{}\n{}\n", durable::stamp(&self.source)?, durable::stamp(&self.converted)?))
     }
-}
-
-/// What changes when a file does.
-fn stamp(path: &Path) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    Ok(format!(
-        "inode {}:{} length {} changed {}.{:09}\n",
-        found.dev(),
-        found.ino(),
-        found.len(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod mapped;
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Write},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     thread,
@@ -305,18 +305,9 @@ fn marker(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// What changes when the file does: a copy, a change of its content and a replacement all show in
-/// the inode's number or the time of its last change, which nothing can set back.
+/// What is noted of a file whose digest was found.
 fn stamp(path: &Path, digest: &str) -> io::Result<String> {
-    let found = fs::metadata(path)?;
-    Ok(format!(
-        "sha256 {digest} inode {}:{} length {} changed {}.{:09}\n",
-        found.dev(),
-        found.ino(),
-        found.len(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ))
+    Ok(format!("sha256 {digest} {}\n", durable::stamp(path)?))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::os::unix::fs::MetadataExt;
+
 use storage_proofs_core::{api_version::ApiVersion, drgraph::Graph as _};
 use storage_proofs_porep::stacked::StackedBucketGraph;
 
